@@ -1,0 +1,1 @@
+"""What the blueprints share: authentication, limits, streams, sockets, uploads and paging."""

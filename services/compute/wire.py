@@ -1,0 +1,32 @@
+"""What passes between the web and the engine host: JSON in, JSON or NDJSON out, errors as they are.
+
+A stream is one JSON array a line; an empty line says that the other side is alive; a line that is an
+object holds an error, and nothing follows it.
+"""
+
+from typing import Any
+
+import orjson
+
+from services import errors
+
+TOKEN_HEADER = "X-Engine-Token"
+
+
+def pack(answer: Any) -> bytes:
+    """*answer* as JSON: pydantic models, dataclasses and plain values."""
+    return orjson.dumps(answer, default=lambda model: model.model_dump(mode="json"))
+
+
+def pack_error(error: errors.ServiceError) -> bytes:
+    """*error* as a JSON object that `raise_packed` raises again."""
+    return orjson.dumps({"class": type(error).__name__, "attributes": vars(error)})
+
+
+def raise_packed(packed: dict[str, Any]) -> None:
+    """Raise the error that `pack_error` packed."""
+    kind = getattr(errors, packed["class"], errors.ServiceError)
+    error = kind.__new__(kind)
+    error.__dict__.update(packed["attributes"])
+    error.args = (error.sentences["en"],)
+    raise error

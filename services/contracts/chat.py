@@ -1,0 +1,170 @@
+"""Chat: a list of messages becomes an answer, as a stream of deltas or as one reply."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ImageUrl(BaseModel):
+    url: str = Field(description="`https://…` or `data:image/…;base64,…`")
+    detail: str | None = None
+
+
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: str
+
+
+class ImagePart(BaseModel):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+ContentPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class FunctionCall(BaseModel):
+    name: str
+    arguments: str = Field(description="The arguments as a JSON string")
+
+
+class ToolCall(BaseModel):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ChatMessage(BaseModel):
+    """One turn. `content` is text or parts; a tool's answer carries `tool_call_id`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the content, its parts joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content or [] if isinstance(part, TextPart))
+
+    @property
+    def images(self) -> list[str]:
+        """URLs of the image parts, in order."""
+        if not isinstance(self.content, list):
+            return []
+        return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
+
+
+class ChatRequest(BaseModel):
+    """What is asked of a chat model, in OpenAI's words; unknown fields are ignored."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hi"}]}}
+    )
+
+    model: str | None = Field(None, max_length=256, description="A catalog id or `provider/model`; empty takes the default")
+    messages: list[ChatMessage] = Field(min_length=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, ge=1, description="Most tokens of the answer")
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one call; cached and reasoning tokens are parts of the first two."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(slots=True)
+class ToolDelta:
+    """A piece of a tool call: `id` and `name` come once, `arguments` in pieces to be joined by `index`."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class ChatDelta:
+    """A piece of an answer. The last ones carry the finish reason and the usage.
+
+    A slotted dataclass and not a pydantic model: thousands pass each second.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolDelta] | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    id: str | None = None
+
+
+@dataclass(slots=True)
+class ChatReply:
+    """A whole answer."""
+
+    id: str
+    model: str
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: FinishReason = "stop"
+    usage: Usage = field(default_factory=Usage)
+
+
+class ChatModel(ABC):
+    """Something that answers chats: a provider with its key and model, or an engine with its weights."""
+
+    @abstractmethod
+    def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        """Yield the answer piece by piece; each list holds what arrived together, so one read is one write.
+
+        An empty list says "nothing yet, still alive". Safe from many threads at once. Closing the
+        iterator ends the upstream call. A stream that ends without a finish reason raises UpstreamFailed
+        of kind `stream_broken`. Raises ServiceError's subclasses, before the first list where it can.
+        """
+
+    def reply(self, request: ChatRequest) -> ChatReply:
+        """The whole answer; by default the joined stream."""
+        return join_deltas(self.stream(request), model=request.model or "")
+
+
+def join_deltas(stream: Iterator[list[ChatDelta]], *, model: str) -> ChatReply:
+    """The reply that a stream of deltas adds up to."""
+    reply = ChatReply(id="", model=model)
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: dict[int, ToolCall] = {}
+    for delta in (delta for batch in stream for delta in batch):
+        texts.append(delta.text)
+        thoughts.append(delta.reasoning)
+        reply.id = reply.id or delta.id or ""
+        reply.finish_reason = delta.finish_reason or reply.finish_reason
+        reply.usage = delta.usage or reply.usage
+        for piece in delta.tool_calls or ():
+            call = calls.setdefault(piece.index, ToolCall(id="", function=FunctionCall(name="", arguments="")))
+            call.id = call.id or piece.id or ""
+            call.function.name = call.function.name or piece.name or ""
+            call.function.arguments += piece.arguments
+    reply.text, reply.reasoning = "".join(texts), "".join(thoughts)
+    reply.tool_calls = [calls[index] for index in sorted(calls)]
+    return reply

@@ -1,0 +1,1 @@
+"""Things done for users, as plain functions; no domain imports another."""

@@ -1,0 +1,1 @@
+"""Remote services that answer for a model, one small class each."""

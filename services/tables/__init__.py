@@ -1,0 +1,1 @@
+"""Database classes, one file a family."""
