@@ -1,0 +1,55 @@
+"""The one place where the services are put together."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from services.catalog import Catalog
+from services.compute.calls import Calls, HostCalls, InlineCalls
+from services.compute.jobs import Jobs
+from services.database import Database, open_database
+from services.engines.pool import ModelPool
+from services.outbound import Outbound
+from services.secrets import engine_token
+from services.settings import Settings
+from services.usage import UsageWriter
+
+Place = Literal["web", "host", "worker", "inline"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a domain function may need; tests replace parts with `dataclasses.replace`."""
+
+    settings: Settings
+    database: Database
+    catalog: Catalog
+    outbound: Outbound
+    calls: Calls
+    jobs: Jobs
+    pool: ModelPool
+    usage: UsageWriter
+
+    def close(self) -> None:
+        """Write down what waits and let go of models and connections; at the end of the process."""
+        self.usage.close()
+        self.pool.close()
+        self.database.close()
+
+
+def assemble(settings: Settings, *, place: Place = "inline", database: Database | None = None) -> Services:
+    """The services of one process.
+
+    *place* is what the process is: `web` sends what needs an engine to the engine host; `host` and
+    `worker` run it; `inline` is web and host in one, for tests and `python wsgi.py`.
+    """
+    database = database or open_database(settings.sqlalchemy_url)
+    return Services(
+        settings=settings,
+        database=database,
+        catalog=Catalog(settings),
+        outbound=Outbound(settings),
+        calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),
+        jobs=Jobs(database),
+        pool=ModelPool(settings),
+        usage=UsageWriter(database),
+    )

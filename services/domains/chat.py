@@ -1,0 +1,107 @@
+"""Chat: choose the model, hand on its answer, and write down what it used."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services import metrics
+from services.compute.registry import function
+from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, Usage
+from services.errors import Cancelled, ServiceError
+from services.providers import chat_provider
+from services.usage import UsageEntry
+
+if TYPE_CHECKING:
+    from services.assemble import Services
+    from services.catalog import Route
+
+
+def reply(request: ChatRequest, *, services: "Services", owner: str, request_id: str = "") -> ChatReply:
+    """The whole answer to *request*, counted for *owner*."""
+    route = services.catalog.resolve(request.model, "chat")
+    with Meter(services, route, owner, request_id) as meter:
+        answer = open_model(route, services).reply(request)
+        meter.count(answer.usage)
+    answer.model = route.name
+    return answer
+
+
+def stream(
+    request: ChatRequest, *, services: "Services", owner: str, request_id: str = ""
+) -> Iterator[list[ChatDelta]]:
+    """The answer to *request* piece by piece, counted for *owner*. Closing it ends the work."""
+    route = services.catalog.resolve(request.model, "chat")
+    with Meter(services, route, owner, request_id) as meter:
+        for batch in open_model(route, services).stream(request):
+            meter.hear(batch)
+            yield batch
+
+
+@function(needs_engine=True, lane="gpu")
+def generate(request: ChatRequest, *, services: "Services") -> Iterator[list[ChatDelta]]:
+    """The answer of a local model; runs where the engines are. `request.model` is a catalog id."""
+    row = services.catalog.find(str(request.model))
+    with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
+        assert isinstance(engine, ChatModel)
+        yield from engine.stream(request)
+
+
+def open_model(route: "Route", services: "Services") -> ChatModel:
+    """The model at the end of *route*: a provider's, or a local one behind the engine host."""
+    if route.provider == "local":
+        return LocalChat(route.upstream_model, services)
+    return chat_provider(route, services.settings, services.outbound)
+
+
+class LocalChat(ChatModel):
+    """A local model, wherever the engines run."""
+
+    def __init__(self, model: str, services: "Services") -> None:
+        self._model = model
+        self._services = services
+
+    def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        wanted = request.model_copy(update={"model": self._model})
+        yield from self._services.calls.stream("chat.generate", wanted, services=self._services)
+
+
+class Meter:
+    """Measures one call and writes it down at the end, however it ends."""
+
+    def __init__(self, services: "Services", route: "Route", owner: str, request_id: str) -> None:
+        self._usage = services.usage
+        self._entry = UsageEntry(owner, request_id, "chat", route.provider, route.name)
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> "Meter":
+        return self
+
+    def hear(self, batch: list[ChatDelta]) -> None:
+        """Note the first piece and the usage."""
+        if batch and self._entry.first_token_ms is None:
+            self._entry.first_token_ms = self._milliseconds()
+        for delta in batch:
+            if delta.usage:
+                self.count(delta.usage)
+
+    def count(self, usage: Usage) -> None:
+        self._entry.prompt_tokens = usage.prompt_tokens
+        self._entry.completion_tokens = usage.completion_tokens
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        self._entry.total_ms = self._milliseconds()
+        self._entry.outcome = _outcome(error)
+        if isinstance(error, ServiceError) and not isinstance(error, Cancelled):
+            metrics.UPSTREAM_ERRORS.labels(self._entry.provider, self._entry.outcome).inc()
+        self._usage.add(self._entry)
+
+    def _milliseconds(self) -> int:
+        return round((time.perf_counter() - self._started) * 1000)
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, Cancelled):
+        return error.reason
+    return "client_left" if isinstance(error, GeneratorExit) else type(error).__name__

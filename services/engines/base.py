@@ -1,0 +1,61 @@
+"""What an engine is: a local model family, found by walking this package; a new one is one new file."""
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+from services.contracts.models import CatalogRow
+from services.settings import Settings
+
+
+class Engine(ABC):
+    """One loaded checkpoint. Heavy libraries are imported in `load()` alone.
+
+    After `load()`, its contract's methods may be called from many threads at once.
+    """
+
+    name: ClassVar[str]
+    """What `engine` says in a catalog row."""
+
+    def __init__(self, row: CatalogRow, path: Path, settings: Settings) -> None:
+        self.row = row
+        self.path = path
+        self.settings = settings
+
+    @property
+    def memory_mb(self) -> float:
+        """About what the loaded model takes, in MiB: the size of its files unless an engine knows better."""
+        files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in files) / 2**20
+
+    @abstractmethod
+    def load(self) -> None:
+        """Bring the weights into memory. Raises Unavailable when a library or a device is missing."""
+
+    @abstractmethod
+    def unload(self) -> None:
+        """Give the memory back; nobody uses the model any more."""
+
+
+def find_engine(name: str | None) -> type[Engine]:
+    """The engine that catalog rows call *name*."""
+    engines = all_engines()
+    if name not in engines:
+        raise KeyError(f"no engine {name!r}; there are {', '.join(sorted(engines))}")
+    return engines[name]
+
+
+@cache
+def all_engines() -> dict[str, type[Engine]]:
+    """Every engine class by name."""
+    package = importlib.import_module("services.engines")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"services.engines.{module.name}")
+    return {engine.name: engine for engine in _subclasses(Engine) if hasattr(engine, "name")}
+
+
+def _subclasses(base: type[Engine]) -> list[type[Engine]]:
+    return [found for child in base.__subclasses__() for found in [child, *_subclasses(child)]]

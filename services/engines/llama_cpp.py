@@ -1,0 +1,144 @@
+"""GGUF chat models on llama.cpp, many chats at once on one loaded model.
+
+Source: llama.cpp's server, through xllamacpp, which takes and gives OpenAI's dictionaries.
+"""
+
+import queue
+import secrets
+import threading
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from services.contracts.chat import ChatDelta, ChatModel, ChatRequest, ToolDelta, Usage
+from services.engines.base import Engine
+from services.errors import Invalid, ServiceError, Unavailable
+
+SILENCE_SECONDS = 0.2
+# Cancelling is asked after each of these steps while a prompt is read; smaller ones were not slower.
+PROMPT_STEP_TOKENS = 128
+ANSWER_TOKENS = 1024
+FINISHED = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
+
+
+class LlamaCpp(Engine, ChatModel):
+    """A chat model in a GGUF file. `stream()` may be called from many threads; llama.cpp batches them."""
+
+    name: ClassVar[str] = "llama_cpp"
+
+    def load(self) -> None:
+        import xllamacpp
+
+        files = sorted(self.path.rglob("*.gguf"))
+        if not files:
+            raise Unavailable(
+                "Model {model} has no GGUF file; run: flask models pull {model}",
+                "模型 {model} 缺少 GGUF 文件，请运行：flask models pull {model}",
+                model=self.row.id,
+            )
+        settings = self.settings
+        params = xllamacpp.CommonParams()
+        params.model.path = str(files[0])
+        params.n_parallel = settings.chat_slots
+        params.n_ctx = settings.chat_slots * settings.chat_context_tokens
+        params.n_batch = PROMPT_STEP_TOKENS
+        params.warmup = True
+        params.use_jinja = True
+        params.ui = False
+        # llama.cpp opens a port of its own on the loopback interface; nobody knows the key to it.
+        params.api_keys = [secrets.token_urlsafe(24)]
+        if settings.cpu_threads:
+            params.cpuparams.n_threads = settings.cpu_threads
+        self._server = xllamacpp.Server(params)
+
+    def unload(self) -> None:
+        del self._server
+
+    def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        given_up = threading.Event()
+        body = self._body(request)
+
+        def hear(chunk: dict[str, Any]) -> bool:
+            arrived.put(chunk)
+            return given_up.is_set()
+
+        def work() -> None:
+            try:
+                self._server.handle_chat_completions(body, hear)
+                arrived.put(None)
+            except RuntimeError as error:  # What llama.cpp throws for a request that it refuses.
+                arrived.put(_refused(str(error)))
+
+        threading.Thread(target=work, name="llama-cpp", daemon=True).start()
+        try:
+            yield from _read(arrived)
+        finally:
+            given_up.set()
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        if any(message.images for message in request.messages):
+            raise Invalid(
+                "messages",
+                "Model {model} reads no images; choose a vision model.",
+                "模型 {model} 不支持图片，请选择视觉模型。",
+                reason="no_vision",
+                model=self.row.id,
+            )
+        asked = request.model_dump(exclude_none=True, exclude={"model"})
+        return {
+            "max_tokens": min(ANSWER_TOKENS, self.settings.chat_context_tokens),
+            **asked,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # The callback is asked during the prompt too, so that a client that leaves stops its reading.
+            "return_progress": True,
+        }
+
+
+def _read(arrived: "queue.SimpleQueue[Any]") -> Iterator[list[ChatDelta]]:
+    while True:
+        try:
+            chunks = [arrived.get(timeout=SILENCE_SECONDS)]
+        except queue.Empty:
+            yield []
+            continue
+        while not arrived.empty():
+            chunks.append(arrived.get())
+        if deltas := [delta for chunk in chunks if chunk and (delta := _delta(chunk))]:
+            yield deltas
+        if chunks[-1] is None:
+            return
+
+
+def _delta(chunk: Any) -> ChatDelta | None:
+    """A chunk as a delta; None when it carries nothing for the reader. Raises what a chunk reports."""
+    if isinstance(chunk, ServiceError):
+        raise chunk
+    if error := chunk.get("error"):
+        raise _refused(str(error.get("message", "")))
+    if usage := chunk.get("usage"):
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+        counted = Usage(usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"], cached)
+        return ChatDelta(usage=counted, id=chunk["id"])
+    choice = (chunk.get("choices") or [{}])[0]
+    delta = choice.get("delta") or {}
+    finished = FINISHED.get(choice.get("finish_reason") or "")
+    text, thought, calls = delta.get("content"), delta.get("reasoning_content"), delta.get("tool_calls")
+    if not (text or thought or calls or finished):
+        return None
+    return ChatDelta(
+        text=text or "",
+        reasoning=thought or "",
+        tool_calls=[_tool_delta(call) for call in calls] if calls else None,
+        finish_reason=finished,  # type: ignore[arg-type]
+        id=chunk["id"],
+    )
+
+
+def _tool_delta(call: dict[str, Any]) -> ToolDelta:
+    function = call.get("function") or {}
+    return ToolDelta(call.get("index", 0), call.get("id"), function.get("name"), function.get("arguments") or "")
+
+
+def _refused(reason: str) -> Invalid:
+    return Invalid("messages", "The model refused the request: {why}", "模型拒绝了请求：{why}", reason="refused", why=reason)

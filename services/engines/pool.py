@@ -1,0 +1,133 @@
+"""Loaded models: each is loaded once, counted while used, and unloaded when idle or when memory is wanted."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from services import metrics
+from services.contracts.models import CatalogRow
+from services.engines.base import Engine, find_engine
+from services.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Loaded:
+    """A model in its slot; `engine` is None until the first user has loaded it."""
+
+    engine: Engine | None = None
+    users: int = 0
+    last_used: float = field(default_factory=time.monotonic)
+    loading: threading.Lock = field(default_factory=threading.Lock)
+
+
+class ModelPool:
+    """`with pool.lease(row) as engine:` gives a loaded engine.
+
+    Idle models leave after `MODEL_IDLE_SECONDS`; when `MODEL_MEMORY_MB` would be exceeded, the least
+    recently used idle ones leave first. Safe from many threads.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots: dict[str, Loaded] = {}
+        self._lock = threading.Lock()
+        self._sweeper: threading.Thread | None = None
+
+    @contextmanager
+    def lease(self, row: CatalogRow, path: Callable[[], object]) -> Iterator[Engine]:
+        """A loaded engine for *row*, kept in memory at least until the end of the block.
+
+        *path* is asked for the model's folder when it has to be loaded, and raises when it is not installed.
+        """
+        slot = self._take(row.id)
+        try:
+            with slot.loading:
+                if slot.engine is None:
+                    slot.engine = self._load(row, path)
+            yield slot.engine
+        finally:
+            self._give_back(row.id, slot)
+
+    def loaded(self) -> list[dict[str, object]]:
+        """What is in memory: id, users and seconds since the last use."""
+        now = time.monotonic()
+        with self._lock:
+            return [
+                {"id": name, "users": slot.users, "idle_seconds": round(now - slot.last_used, 1)}
+                for name, slot in self._slots.items()
+                if slot.engine
+            ]
+
+    def unload(self, name: str) -> bool:
+        """Unload *name* if nobody uses it; whether it was."""
+        with self._lock:
+            slot = self._slots.get(name)
+            if slot is None or slot.users or slot.engine is None:
+                return False
+            del self._slots[name]
+        self._unload(name, slot)
+        return True
+
+    def close(self) -> None:
+        for name in list(self._slots):
+            self.unload(name)
+
+    def _take(self, name: str) -> Loaded:
+        with self._lock:
+            slot = self._slots.setdefault(name, Loaded())
+            slot.users += 1
+            return slot
+
+    def _give_back(self, name: str, slot: Loaded) -> None:
+        with self._lock:
+            slot.users -= 1
+            slot.last_used = time.monotonic()
+            if slot.engine is None and not slot.users:
+                self._slots.pop(name, None)
+        if self._settings.model_idle_seconds == 0:
+            self.unload(name)
+
+    def _load(self, row: CatalogRow, path: Callable[[], object]) -> Engine:
+        engine = find_engine(row.engine)(row, path(), self._settings)
+        self._make_room(engine.memory_mb)
+        started = time.monotonic()
+        engine.load()
+        metrics.MODELS_LOADED.inc()
+        log.info("model loaded", extra={"model": row.id, "seconds": round(time.monotonic() - started, 2)})
+        self._watch_idle()
+        return engine
+
+    def _make_room(self, wanted_mb: float) -> None:
+        bound_mb = self._settings.model_memory_mb
+        while bound_mb and wanted_mb + self._memory_mb() > bound_mb:
+            with self._lock:
+                idle = [(slot.last_used, name) for name, slot in self._slots.items() if slot.engine and not slot.users]
+            if not idle or not self.unload(min(idle)[1]):
+                return
+
+    def _memory_mb(self) -> float:
+        return sum(slot.engine.memory_mb for slot in list(self._slots.values()) if slot.engine)
+
+    def _unload(self, name: str, slot: Loaded) -> None:
+        if slot.engine:
+            slot.engine.unload()
+            metrics.MODELS_LOADED.dec()
+            log.info("model unloaded", extra={"model": name})
+
+    def _watch_idle(self) -> None:
+        if self._settings.model_idle_seconds > 0 and self._sweeper is None:
+            self._sweeper = threading.Thread(target=self._sweep, name="idle-models", daemon=True)
+            self._sweeper.start()
+
+    def _sweep(self) -> None:
+        idle_seconds = self._settings.model_idle_seconds
+        while True:
+            time.sleep(min(idle_seconds, 10))
+            for model in self.loaded():
+                if not model["users"] and float(str(model["idle_seconds"])) > idle_seconds:
+                    self.unload(str(model["id"]))
