@@ -3,7 +3,7 @@
 Source for names and units: Prometheus, "Metric and label naming".
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess, values
 from prometheus_client import REGISTRY as IN_PROCESS
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -16,10 +16,10 @@ UPSTREAM_ERRORS = Counter("polymath_upstream_errors", "Errors of providers", ["p
 MODELS_LOADED = Gauge("polymath_models_loaded", "Models in memory now", multiprocess_mode="livesum")
 
 
-def render(shared_dir: str | None) -> bytes:
-    """The metrics as text; over all processes that share *shared_dir*, else of this one."""
-    if not shared_dir:
+def render() -> bytes:
+    """The metrics as text, over all workers where the server set `PROMETHEUS_MULTIPROC_DIR`, else of this process."""
+    if not isinstance(values.ValueClass, type) or values.ValueClass.__name__ == "MutexValue":
         return bytes(generate_latest(IN_PROCESS))
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, path=shared_dir)
+    multiprocess.MultiProcessCollector(registry)
     return bytes(generate_latest(registry))

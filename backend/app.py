@@ -1,0 +1,127 @@
+"""The web application: the whole onion is visible in `create_app`."""
+
+import importlib
+import pkgutil
+import re
+import secrets
+from typing import Any
+
+import blueprints
+import orjson
+from flask import Flask, Response, current_app, g, request
+from flask.json.provider import JSONProvider
+from flask_openapi3 import APIBlueprint, Info, OpenAPI
+
+from backend import commands, document, extensions
+from backend.errors import register_errors
+from backend.logs import log_requests, set_up_logs
+from blueprints.kit.auth import authenticate, init_tokens
+from blueprints.kit.limits import make_limiter
+from blueprints.kit.validation import refuse_invalid
+from services import VERSION
+from services.assemble import Services, assemble
+from services.database import Database, engine_options
+from services.settings import Settings
+
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
+    """The web application over *services*, or over services assembled from *settings*."""
+    settings = settings or (services.settings if services else Settings())
+    set_up_logs(settings)
+    app = OpenAPI("polymath", info=Info(title="Polymath", version=VERSION), **document.OPTIONS)
+    app.validation_error_callback = refuse_invalid
+    app.json = OrjsonProvider(app)
+    configure(app, settings)
+    app.extensions["services"] = services or assemble_web(app, settings)
+
+    # From the outside in: id and clock, who it is, how often they may, what they sent, the deed.
+    app.before_request(name_request)
+    log_requests(app)
+    init_tokens(app)
+    app.before_request(authenticate)
+    app.extensions["limiter_of_app"] = make_limiter(app, settings)
+    app.before_request(bound_body)
+    app.after_request(write_headers)
+    register_errors(app)
+    for blueprint in find_blueprints():
+        app.register_api(blueprint)
+    document.serve(app)
+    for group in commands.find():
+        app.cli.add_command(group)
+    return app
+
+
+def assemble_web(app: Flask, settings: Settings) -> Services:
+    """Services over Flask-SQLAlchemy's engine; without an engine host, everything runs inline."""
+    with app.app_context():
+        database = Database(extensions.db.engine)
+    return assemble(settings, place="web" if settings.engine_url else "inline", database=database)
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Bind the extensions and Flask's own settings."""
+    url = settings.sqlalchemy_url
+    settings.instance_dir.mkdir(parents=True, exist_ok=True)
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(url),
+        MAX_CONTENT_LENGTH=settings.max_dataset_mb * 2**20,
+        MAX_FORM_MEMORY_SIZE=settings.max_json_mb * 2**20,
+        SOCK_SERVER_OPTIONS={"ping_interval": 20, "max_message_size": settings.max_json_mb * 2**20},
+    )
+    extensions.db.init_app(app)
+    extensions.migrate.init_app(app, extensions.db, directory=str(document.ROOT / "backend" / "migrations"))
+    extensions.cors.init_app(app, origins=settings.origins, expose_headers=extensions.EXPOSED_HEADERS)
+    extensions.sock.init_app(app)
+
+
+def find_blueprints() -> list[APIBlueprint]:
+    """The `bp` of every module in `blueprints`; a new domain is one new file."""
+    found = []
+    for module in pkgutil.iter_modules(blueprints.__path__):
+        imported = importlib.import_module(f"blueprints.{module.name}")
+        found += [imported.bp] if hasattr(imported, "bp") else []
+    return found
+
+
+def name_request() -> None:
+    """Give the request its id: a sane incoming one, else a new one."""
+    sent = request.headers.get("X-Request-ID", "")
+    g.request_id = sent if SANE_REQUEST_ID.fullmatch(sent) else f"req-{secrets.token_hex(8)}"
+
+
+def bound_body() -> None:
+    """Refuse a JSON body over `MAX_JSON_MB` before it is read; uploads have limits of their own."""
+    if request.mimetype != "multipart/form-data":
+        request.max_content_length = current_app.extensions["services"].settings.max_json_mb * 2**20
+
+
+def write_headers(response: Response) -> Response:
+    """The request id and the security headers; a page may bring a policy of its own."""
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON by orjson: faster, and it refuses NaN, lone surrogates and bottomless nesting, which json lets in."""
+
+    def dumps(self, obj: Any, **_kwargs: Any) -> str:
+        return orjson.dumps(obj, default=str).decode()
+
+    def loads(self, text: str | bytes, **_kwargs: Any) -> Any:
+        return orjson.loads(text)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        body = orjson.dumps(self._prepare_response_obj(args, kwargs), default=str)
+        return Response(body, mimetype="application/json")

@@ -1,0 +1,78 @@
+"""The OpenAPI document at `/openapi.json` and the page that shows it at `/docs`, all served from here."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, jsonify, send_from_directory
+from flask_openapi3 import OpenAPI
+
+from blueprints.kit.marks import mark
+from services.settings import ROOT
+
+PAGE_DIR = Path(__file__).parent / "docs_page"
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+)
+OPTIONS: dict[str, Any] = {
+    "doc_ui": False,
+    "security_schemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or sk-… key"}},
+}
+
+__all__ = ["OPTIONS", "ROOT", "build", "serve"]
+
+
+def serve(app: OpenAPI) -> None:
+    """Add the document and its page to *app*; they need no token and no network."""
+    assets = _assets_dir()
+
+    @app.route("/openapi.json")
+    @mark(public=True, limit="none")
+    def openapi_document() -> Response:
+        return jsonify(build(app))
+
+    @app.route("/docs")
+    @mark(public=True, limit="none")
+    def docs_page() -> Response:
+        return _with_policy(send_from_directory(PAGE_DIR, "index.html"))
+
+    @app.route("/docs/page.js")
+    @mark(public=True, limit="none")
+    def docs_script() -> Response:
+        return send_from_directory(PAGE_DIR, "page.js")
+
+    @app.route("/docs/assets/<path:name>")
+    @mark(public=True, limit="none")
+    def docs_asset(name: str) -> Response:
+        return send_from_directory(assets, name)
+
+
+def build(app: Flask) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of *app*; routes that tell a wrong field as 400 have no 422."""
+    assert isinstance(app, OpenAPI)
+    spec: dict[str, Any] = app.api_doc
+    for path, item in spec["paths"].items():
+        for operation in item.values():
+            if path.startswith(("/api/v1/", "/v1/", "/api/chat/")):
+                operation["responses"].pop("422", None)
+            _mark_public(app, path, operation)
+    return spec
+
+
+def _mark_public(app: Flask, path: str, operation: dict[str, Any]) -> None:
+    rules = {rule.rule.replace("<", "{").replace(">", "}"): rule for rule in app.url_map.iter_rules()}
+    rule = rules.get(path)
+    view = app.view_functions.get(rule.endpoint) if rule else None
+    if view and getattr(getattr(view, "marks", None), "public", False):
+        operation["security"] = []
+
+
+def _with_policy(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = PAGE_POLICY
+    return response
+
+
+def _assets_dir() -> Path:
+    package = find_spec("flask_openapi3_swagger")
+    assert package is not None and package.origin
+    return Path(package.origin).parent / "templates" / "swagger"
