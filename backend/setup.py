@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from services.assemble import Services
 from services.domains import accounts
+from services.settings import Settings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -30,8 +31,31 @@ def prepare(app: Flask) -> None:
         migrate(services.database.engine)
         made = accounts.ensure_admin(services=services)
     if made and made.password:
-        # Shown once, on the terminal and not in the log.
-        print(f"\n  First admin: {made.username}\n  Password:    {made.password}   (shown this once)\n", file=sys.stderr, flush=True)
+        introduce(services.settings, made.username, made.password)
+
+
+def introduce(settings: Settings, username: str, password: str) -> None:
+    """Show the first admin's password, once and on the terminal alone, with a line that streams a chat."""
+    url = f"http://{settings.host}:{settings.port}"
+    login = f"""curl -s {url}/api/v1/login -H 'Content-Type: application/json' -d '{{"username":"{username}","password":"{password}"}}'"""
+    token = f"""$({login} | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')"""
+    print(
+        f"\n  First admin  {username}\n  Password     {password}   (shown this once)\n\n  Stream a chat:\n\n"
+        f"""  curl -N {url}/api/chat/stream -H "Authorization: Bearer {token}" """
+        f"""-H 'Content-Type: application/json' -d '{{"messages":[{{"role":"user","content":"What is the capital of France?"}}]}}'\n""",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def welcome(settings: Settings, address: tuple[str, int]) -> None:
+    """Say where the service listens, and what limits and openness mean here."""
+    host, port = address[0], address[1]
+    print(f"\n  Polymath listens on http://{host}:{port}   (the API: http://{host}:{port}/docs)\n", file=sys.stderr, flush=True)
+    if settings.web_concurrency > 1 and not settings.redis_url:
+        log.warning("rate limits count per worker: set REDIS_URL to count once for all workers")
+    if settings.auth == "open" and host not in {"127.0.0.1", "::1"}:
+        log.warning("AUTH=open on an address that others reach: everybody there may use this service")
 
 
 def migrate(engine: Engine) -> bool:

@@ -18,7 +18,7 @@ MODELS_LOADED = Gauge("polymath_models_loaded", "Models in memory now", multipro
 
 def render() -> bytes:
     """The metrics as text, over all workers where the server set `PROMETHEUS_MULTIPROC_DIR`, else of this process."""
-    if not isinstance(values.ValueClass, type) or values.ValueClass.__name__ == "MutexValue":
+    if not getattr(values.ValueClass, "_multiprocess", False):
         return bytes(generate_latest(IN_PROCESS))
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)

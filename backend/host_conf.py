@@ -1,0 +1,55 @@
+"""How the engine host runs: one worker with threads, and an end when its web server is gone."""
+
+import os
+import signal
+import threading
+import time
+
+worker_class = "gthread"
+workers = 1
+# A stream holds a thread, so this is streams, calls and some to spare.
+threads = 128
+# A C call that keeps the GIL, such as loading a large model, holds up the heartbeat.
+timeout = 300
+graceful_timeout = 10
+keepalive = 75
+control_socket_disable = True
+proc_name = "polymath-engine-host"
+logger_class = "backend.gunicorn_log.Log"
+
+LOOK_SECONDS = 0.5
+
+
+def when_ready(server):
+    """End the host when the web server that started it is gone, even by kill -9."""
+    parent = os.environ.get("HOST_PARENT")
+    if not parent:
+        return
+
+    def watch():
+        while os.getppid() == int(parent):
+            time.sleep(LOOK_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def post_worker_init(worker):
+    """Start taking jobs, and end when this worker's master is gone: an orphan would hold a second copy of the models."""
+    worker.wsgi.extensions["services"].jobs.runner.start()
+
+    def watch():
+        while os.getppid() == worker.ppid:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="master", daemon=True).start()
+
+
+def worker_exit(_server, worker):
+    """Hand unfinished jobs back and write down what waits."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        services = app.extensions["services"]
+        services.jobs.runner.stop()
+        services.close()

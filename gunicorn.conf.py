@@ -1,0 +1,133 @@
+"""How `gunicorn wsgi:app` runs: gevent workers, and one engine host behind all of them.
+
+gunicorn executes this file anew at SIGHUP, so state lives on the arbiter. The host's socket is opened
+here and handed over: its port is known before it is up, and calls wait instead of failing while it
+starts again. Everything that makes a process does so in the arbiter's own thread: another thread would
+fork while workers are forked, and hang.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from services.settings import Settings
+
+settings = Settings()
+
+worker_class = "gevent"
+worker_connections = 2000
+workers = settings.web_concurrency
+bind = f"{settings.host}:{settings.port}"
+timeout = 60
+graceful_timeout = 10
+# gevent waits for idle keep-alive connections at a stop, so a long time here makes every stop long.
+keepalive = 5
+control_socket_disable = True
+logger_class = "backend.gunicorn_log.Log"
+
+NOT_FOR_THE_HOST = {"GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "GUNICORN_FD", "GUNICORN_PID", "PORT", "HOST"}
+LONGEST_DELAY_SECONDS = 30
+WELL_AFTER_SECONDS = 60
+
+
+def on_starting(server):
+    """Open the host's socket and empty the folder that workers share their metrics in."""
+    metrics_dir = settings.instance_dir / "metrics" / str(os.getpid())
+    metrics_dir.mkdir(parents=True, exist_ok=True)
+    server.metrics_dir = metrics_dir
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+    if settings.engine_url:
+        return
+    server.host_socket = socket.socket()
+    server.host_socket.bind(("127.0.0.1", 0))
+    server.host_socket.listen(1024)
+    os.environ["ENGINE_URL"] = f"http://127.0.0.1:{server.host_socket.getsockname()[1]}"
+
+
+def when_ready(server):
+    """Keep the host alive from the arbiter's loop, which calls manage_workers at every turn."""
+    if not hasattr(server, "host_socket"):
+        return
+    server.host, server.host_started, server.host_delay_seconds = None, 0.0, 0.5
+    manage_workers = server.manage_workers
+
+    def manage_both():
+        keep_host(server)
+        manage_workers()
+
+    server.manage_workers = manage_both
+
+
+def keep_host(server):
+    """Start the host when there is none, with growing pauses when it ends again and again."""
+    if server.host and server.host.poll() is None:
+        return
+    now = time.monotonic()
+    if server.host and now < server.host_started + server.host_delay_seconds:
+        return
+    if server.host:
+        well = now - server.host_started > WELL_AFTER_SECONDS
+        server.host_delay_seconds = 0.5 if well else min(server.host_delay_seconds * 2, LONGEST_DELAY_SECONDS)
+        server.log.error("the engine host ended; it is started again")
+    server.host_started = now
+    server.host = start_host(server.host_socket.fileno())
+
+
+def start_host(descriptor):
+    """The engine host's process, on the open socket *descriptor*."""
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_THE_HOST}
+    return subprocess.Popen(
+        # -c names the host's own settings, else gunicorn would read this file and start a host of its own.
+        [sys.executable, "-m", "gunicorn", "-c", "backend/host_conf.py", "-b", f"fd://{descriptor}", "backend.host:create_host()"],
+        env=environment | {"HOST_PARENT": str(os.getpid())},
+        cwd=Path(__file__).parent,
+        pass_fds=[descriptor],
+        # Else ctrl-C would end the host before the web has answered its last requests.
+        start_new_session=True,
+    )
+
+
+def post_worker_init(worker):
+    """Let requests know when their worker stops, and say once where the service listens."""
+    from blueprints.kit.presence import presence
+
+    presence.worker = worker
+    if worker.age == 1:
+        from backend.setup import welcome
+
+        welcome(settings, worker.sockets[0].getsockname())
+
+
+def worker_exit(_server, worker):
+    """Write down what waits in this worker."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["services"].close()
+
+
+def child_exit(_server, worker):
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_reload(server):
+    if getattr(server, "host", None):
+        server.host.send_signal(signal.SIGHUP)
+
+
+def on_exit(server):
+    """The web has drained with the host alive; now the host goes."""
+    host = getattr(server, "host", None)
+    if host:
+        host.terminate()
+        try:
+            host.wait(15)
+        except subprocess.TimeoutExpired:
+            host.kill()
+    shutil.rmtree(getattr(server, "metrics_dir", ""), ignore_errors=True)
