@@ -100,7 +100,7 @@ def post_worker_init(worker):
     if worker.age == 1:
         from backend.setup import welcome
 
-        welcome(settings, worker.sockets[0].getsockname())
+        welcome(settings, worker.sockets[0].getsockname(), worker.cfg.workers)
 
 
 def worker_exit(_server, worker):
