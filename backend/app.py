@@ -13,6 +13,7 @@ from flask.json.provider import JSONProvider
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
 
 from backend import commands, document, extensions
+from backend.bodies import PoliteBodies
 from backend.errors import register_errors
 from backend.logs import log_requests, set_up_logs
 from blueprints.kit.auth import authenticate, init_tokens
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     for blueprint in find_blueprints():
         app.register_api(blueprint)
     document.serve(app)
+    app.wsgi_app = PoliteBodies(app.wsgi_app)  # type: ignore[method-assign]
     for group in commands.find():
         app.cli.add_command(group)
     return app

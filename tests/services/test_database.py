@@ -1,0 +1,87 @@
+"""The database over SQLite and PostgreSQL: one writer at a time, nothing lost, no wait inside a write."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, select, update
+from sqlalchemy.exc import IntegrityError
+
+from backend.setup import migrate, newest_revision
+from services.database import Database, open_database
+from services.tables.usage import UsageTable
+from services.usage import UsageEntry, UsageWriter, utc_now
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/test.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    opened = open_database(url)
+    migrate(opened.engine)
+    yield opened
+    opened.close()
+
+
+def entry(**changes: object) -> UsageTable:
+    return UsageTable(
+        **{
+            "owner": "user-1",
+            "request_id": "r",
+            "ability": "chat",
+            "provider": "demo",
+            "model": "demo",
+            "outcome": "ok",
+            "created_at": utc_now(),
+            **changes,
+        }
+    )
+
+
+def test_migrations_are_complete_and_run_once(database: Database) -> None:
+    assert newest_revision()
+    assert migrate(database.engine) is False
+
+
+def test_write_commits_and_read_sees_it(database: Database) -> None:
+    with database.write() as session:
+        session.add(entry(model="seen"))
+    with database.read() as session:
+        assert session.scalar(select(UsageTable.model)) == "seen"
+
+
+def test_an_error_rolls_back(database: Database) -> None:
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.add(entry())
+        session.flush()
+        session.add(entry(owner=None))
+    with database.read() as session:
+        assert session.scalars(select(UsageTable)).all() == []
+
+
+def test_many_writers_lose_nothing(database: Database) -> None:
+    with database.write() as session:
+        session.add(entry(prompt_tokens=0))
+
+    def add_one() -> None:
+        for _ in range(25):
+            with database.write() as session:
+                session.execute(update(UsageTable).values(prompt_tokens=UsageTable.prompt_tokens + 1))
+
+    threads = [threading.Thread(target=add_one) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    with database.read() as session:
+        assert session.scalar(select(UsageTable.prompt_tokens)) == 8 * 25
+
+
+def test_usage_is_written_in_batches_and_whole_at_the_end(database: Database) -> None:
+    transactions: list[object] = []
+    event.listen(database.engine, "commit", transactions.append)
+    writer = UsageWriter(database)
+    for number in range(1200):
+        writer.add(UsageEntry("user-1", f"r{number}", "chat", "demo", "demo", prompt_tokens=1))
+    writer.close()
+    with database.read() as session:
+        assert len(session.scalars(select(UsageTable.id)).all()) == 1200
+    assert len(transactions) < 20
