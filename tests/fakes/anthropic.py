@@ -14,6 +14,8 @@ no version header, no max_tokens, system messages among the messages, a first tu
 user's, empty text blocks, `data:` in a base64 source, temperature over 1 (any, from version 2026-10-21).
 """
 
+from typing import ClassVar
+
 from tests.fakes import anthropic_messages
 from tests.fakes.connection import RecordedRequest, Reply
 from tests.fakes.results import FILE_ROUTES
@@ -35,8 +37,8 @@ class AnthropicFake(VendorFake):
 
     key = "sk-ant-good"
     base_path = ""
-    routes = [*anthropic_messages.ROUTES, ("GET", "/v1/models", list_models), *FILE_ROUTES]
-    status_errors = {
+    routes: ClassVar = [*anthropic_messages.ROUTES, ("GET", "/v1/models", list_models), *FILE_ROUTES]
+    status_errors: ClassVar = {
         400: VendorError(400, "invalid_request_error", "Invalid request."),
         401: VendorError(401, "authentication_error", "invalid x-api-key"),
         402: VendorError(402, "billing_error", "Your credit balance is too low to access the API."),
@@ -49,7 +51,7 @@ class AnthropicFake(VendorFake):
         504: VendorError(504, "timeout_error", "Request timed out"),
         529: VendorError(529, "overloaded_error", "Overloaded"),
     }
-    errors = {
+    errors: ClassVar = {
         "missing": status_errors[404],
         "quota": status_errors[402],
         "overloaded": status_errors[529],

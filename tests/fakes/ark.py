@@ -12,6 +12,8 @@ chunk, a tool call whole in the chunk that also ends the answer. Explicit nulls 
 Film tasks: each GET shows the next of queued, running, succeeded (`polls_queued`, `polls_running`).
 """
 
+from typing import ClassVar
+
 from tests.fakes import ark_chat, ark_media
 from tests.fakes.ark_chat import REQUEST_ID
 from tests.fakes.connection import RecordedRequest, Reply
@@ -32,22 +34,30 @@ class ArkFake(VendorFake):
 
     key = "ark-good"
     base_path = "/api/v3"
-    routes = [*ark_chat.ROUTES, *ark_media.ROUTES, ("GET", "/api/v3/models", list_models), *FILE_ROUTES]
-    status_errors = {
+    routes: ClassVar = [*ark_chat.ROUTES, *ark_media.ROUTES, ("GET", "/api/v3/models", list_models), *FILE_ROUTES]
+    status_errors: ClassVar = {
         400: VendorError(400, "InvalidParameter", "A parameter specified in the request is not valid.", "BadRequest"),
         401: VendorError(401, "AuthenticationError", "The API key format is incorrect.", "Unauthorized"),
         403: VendorError(403, "AccessDenied", "You have no permission to access this resource.", "Forbidden"),
         404: VendorError(404, "InvalidEndpointOrModel.NotFound", "The model or endpoint does not exist.", "NotFound"),
-        429: VendorError(429, "ModelAccountRpmRateLimitExceeded", "Requests Per Minute limit exceeded.", "TooManyRequests"),
-        500: VendorError(500, "InternalServiceError", "The service encountered an unexpected internal error.", "InternalServerError"),
+        429: VendorError(
+            429, "ModelAccountRpmRateLimitExceeded", "Requests Per Minute limit exceeded.", "TooManyRequests"
+        ),
+        500: VendorError(
+            500, "InternalServiceError", "The service encountered an unexpected internal error.", "InternalServerError"
+        ),
     }
-    errors = {
+    errors: ClassVar = {
         "missing": status_errors[404],
         "quota": VendorError(429, "QuotaExceeded", "Free quota exhausted.", "TooManyRequests"),
         "overloaded": VendorError(429, "ServerOverloaded", "The service is currently overloaded.", "TooManyRequests"),
         "overdue": VendorError(403, "AccountOverdueError", "Your account has an overdue balance.", "Forbidden"),
-        "sensitive": VendorError(400, "SensitiveContentDetected", "The input text may contain sensitive information.", "BadRequest"),
-        "sensitive-prompt": VendorError(400, "InputTextSensitiveContentDetected", "The input text may contain sensitive information.", "BadRequest"),
+        "sensitive": VendorError(
+            400, "SensitiveContentDetected", "The input text may contain sensitive information.", "BadRequest"
+        ),
+        "sensitive-prompt": VendorError(
+            400, "InputTextSensitiveContentDetected", "The input text may contain sensitive information.", "BadRequest"
+        ),
         "no-task": VendorError(404, "NotFound.Task", "The specified task is not found.", "NotFound"),
         "running-task": VendorError(409, "InvalidAction.RunningTaskDeletion", "The task is running.", "Conflict"),
     }

@@ -91,7 +91,14 @@ def embed(fake: VendorFake, request: RecordedRequest) -> Reply:
     body = request.json
     rows = [{"embedding": samples.VECTOR, "index": index, "object": "embedding"} for index in range(len(body["input"]))]
     usage = {"prompt_tokens": 3, "total_tokens": 3}
-    answer = {"created": CREATED, "id": REQUEST_ID, "data": rows, "model": body["model"], "object": "list", "usage": usage}
+    answer = {
+        "created": CREATED,
+        "id": REQUEST_ID,
+        "data": rows,
+        "model": body["model"],
+        "object": "list",
+        "usage": usage,
+    }
     behaviour = behaviour_of(body["model"])
     return fake.failure(behaviour) or fake.reply(answer, behaviour)
 

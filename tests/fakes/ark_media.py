@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from tests.fakes.ark import ArkFake
 
 TOKENS_EACH = 16384
-ONE_FAILED = {"code": "OutputImageSensitiveContentDetected", "message": "The output image may contain sensitive information."}
+ONE_FAILED = {
+    "code": "OutputImageSensitiveContentDetected",
+    "message": "The output image may contain sensitive information.",
+}
 RESOLUTIONS = (None, "480p", "720p", "1080p")
 
 
@@ -37,7 +40,9 @@ def generate_images(fake: "ArkFake", request: RecordedRequest) -> Reply:
     pictures = [_picture(fake, body, words, index) for index in range(_count(body))]
     if body.get("stream"):
         return fake.reply(_image_events(body, pictures), behaviour_of(model))
-    return fake.reply({"model": model, "created": CREATED, "data": pictures, "usage": _usage(pictures)}, behaviour_of(model))
+    return fake.reply(
+        {"model": model, "created": CREATED, "data": pictures, "usage": _usage(pictures)}, behaviour_of(model)
+    )
 
 
 def _wrong_image_field(body: dict[str, Any], prompt: str) -> str | None:
@@ -141,7 +146,10 @@ def _view(fake: "ArkFake", task: FilmTask) -> dict[str, Any]:
         "execution_expires_after": 172800,
     }
     if status == "failed":
-        view["error"] = {"code": "OutputVideoSensitiveContentDetected", "message": "The output video may contain sensitive information."}
+        view["error"] = {
+            "code": "OutputVideoSensitiveContentDetected",
+            "message": "The output video may contain sensitive information.",
+        }
     if status == "succeeded":
         view |= _film(fake, task.body, task.words)
     return view

@@ -20,6 +20,7 @@ the words of `vendor.py` decide how it ends; an unknown id is UNKNOWN; cancel wo
 """
 
 import uuid
+from typing import ClassVar
 
 from tests.fakes import dashscope_chat, dashscope_media, dashscope_tasks
 from tests.fakes.connection import RecordedRequest, Reply
@@ -52,7 +53,7 @@ class DashScopeFake(VendorFake):
     key = "sk-good"
     base_path = "/api/v1"
     comment = ":keepalive\n\n"
-    routes = [
+    routes: ClassVar = [
         *dashscope_chat.ROUTES,
         *dashscope_media.ROUTES,
         *dashscope_tasks.ROUTES,
@@ -60,7 +61,7 @@ class DashScopeFake(VendorFake):
         ("GET", "/api/v1/models", list_models),
         *FILE_ROUTES,
     ]
-    status_errors = {
+    status_errors: ClassVar = {
         400: VendorError(400, "InvalidParameter", "The request parameter is invalid."),
         401: VendorError(401, "InvalidApiKey", "Invalid API-key provided."),
         403: VendorError(403, "Model.AccessDenied", "Model access denied."),
@@ -71,7 +72,7 @@ class DashScopeFake(VendorFake):
         503: VendorError(503, "ModelUnavailable", "Model is unavailable, please try again later."),
         504: VendorError(504, "GatewayTimeout", "Gateway timed out."),
     }
-    errors = {
+    errors: ClassVar = {
         "missing": status_errors[404],
         "quota": VendorError(429, "Throttling.AllocationQuota", "Free allocated quota exceeded."),
         "overloaded": status_errors[503],

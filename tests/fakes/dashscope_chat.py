@@ -62,8 +62,10 @@ def _wrong_parameter(body: dict[str, Any], streamed: bool) -> str | None:
     if not 0 < (1 if parameters.get("top_p") is None else parameters["top_p"]) <= 1:
         return "<400> InternalError.Algo.InvalidParameter: Range of top_p should be (0.0, 1.0]"
     if parameters.get("tool_choice") == "required":
-        return "<400> InternalError.Algo.InvalidParameter: tool_choice is one of the strings that should be [\"none\", \"auto\"]"
-    if (parameters.get("response_format") or {}).get("type") == "json_object" and "json" not in json.dumps(body["input"]).lower():
+        return '<400> InternalError.Algo.InvalidParameter: tool_choice is one of the strings that should be ["none", "auto"]'
+    if (parameters.get("response_format") or {}).get("type") == "json_object" and "json" not in json.dumps(
+        body["input"]
+    ).lower():
         return "<400> InternalError.Algo.InvalidParameter: 'messages' must contain the word 'json' in some form"
     if behaviour_of(body["model"]) == "stream-only" and not streamed:
         return "parameter.enable_thinking must be set to false for non-streaming calls"
@@ -152,7 +154,9 @@ class _Answer:
     def call_delta(self, index: int, call: ToolCall, arguments: str) -> dict[str, Any]:
         return call_object(call._replace(arguments=arguments), index=index)
 
-    def delta(self, text: str = "", reasoning: str = "", finish: str = "null", call: dict[str, Any] | None = None) -> str:
+    def delta(
+        self, text: str = "", reasoning: str = "", finish: str = "null", call: dict[str, Any] | None = None
+    ) -> str:
         self.tokens += len(text + reasoning)
         self.content += text
         self.reasoning += reasoning

@@ -12,6 +12,8 @@ Behaviours by model name: see `vendor.py`. Here besides:
     floats-anyway    embeddings as numbers though base64 was asked
 """
 
+from typing import ClassVar
+
 from tests.fakes import openai_audio, openai_chat, openai_files, openai_images
 from tests.fakes.connection import RecordedRequest, Reply
 from tests.fakes.openai_wire import CREATED
@@ -43,7 +45,7 @@ class OpenAIFake(VendorFake):
 
     key = "sk-good"
     base_path = "/v1"
-    routes = [
+    routes: ClassVar = [
         *openai_chat.ROUTES,
         *openai_images.ROUTES,
         *openai_audio.ROUTES,
@@ -53,20 +55,28 @@ class OpenAIFake(VendorFake):
         ("DELETE", "/v1/models/(.+)", delete_model),
         *FILE_ROUTES,
     ]
-    status_errors = {
+    status_errors: ClassVar = {
         400: VendorError(400, "invalid_value", "Invalid value.", "invalid_request_error"),
         401: VendorError(401, "invalid_api_key", "Incorrect API key provided: sk-***.", "invalid_request_error"),
-        403: VendorError(403, "model_not_available", "Project does not have access to this model.", "invalid_request_error"),
-        404: VendorError(404, "model_not_found", "The model does not exist or you do not have access to it.", "invalid_request_error"),
+        403: VendorError(
+            403, "model_not_available", "Project does not have access to this model.", "invalid_request_error"
+        ),
+        404: VendorError(
+            404, "model_not_found", "The model does not exist or you do not have access to it.", "invalid_request_error"
+        ),
         429: VendorError(429, "rate_limit_exceeded", "Rate limit reached for requests.", "requests"),
         500: VendorError(500, "", "The server had an error while processing your request.", "server_error"),
         503: VendorError(503, "", "The engine is currently overloaded, please try again later.", "server_error"),
     }
-    errors = {
+    errors: ClassVar = {
         "missing": status_errors[404],
         "overloaded": status_errors[503],
-        "sensitive": VendorError(400, "content_policy_violation", "Your request was rejected by our safety system.", "invalid_request_error"),
-        "bad-param": VendorError(400, "decimal_above_max_value", "Invalid 'temperature'.", "invalid_request_error", "temperature"),
+        "sensitive": VendorError(
+            400, "content_policy_violation", "Your request was rejected by our safety system.", "invalid_request_error"
+        ),
+        "bad-param": VendorError(
+            400, "decimal_above_max_value", "Invalid 'temperature'.", "invalid_request_error", "temperature"
+        ),
     }
 
     def error_body(self, error: VendorError) -> dict[str, object]:

@@ -77,7 +77,12 @@ class _Stream:
 
     def __init__(self, fake: VendorFake, body: dict[str, Any], behaviour: str, number: str) -> None:
         self.fake, self.body, self.behaviour = fake, body, behaviour
-        self.base = {"id": f"chatcmpl-{number}", "object": "chat.completion.chunk", "created": CREATED, "model": body["model"]}
+        self.base = {
+            "id": f"chatcmpl-{number}",
+            "object": "chat.completion.chunk",
+            "created": CREATED,
+            "model": body["model"],
+        }
 
     def frames(self) -> Iterator[Piece]:
         yield self.delta({"role": "assistant", "content": "", "refusal": None})
@@ -133,7 +138,9 @@ def embed(fake: VendorFake, request: RecordedRequest) -> Reply:
     vector: Any = samples.VECTOR
     if body.get("encoding_format") == "base64" and behaviour != "floats-anyway":
         vector = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
-    rows = [{"object": "embedding", "index": index, "embedding": vector} for index in range(1 if single else len(inputs))]
+    rows = [
+        {"object": "embedding", "index": index, "embedding": vector} for index in range(1 if single else len(inputs))
+    ]
     answer = {"object": "list", "data": rows, "model": body["model"], "usage": {"prompt_tokens": 2, "total_tokens": 2}}
     return fake.failure(behaviour) or fake.reply(answer, behaviour)
 

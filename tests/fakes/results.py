@@ -4,7 +4,7 @@ import re
 
 from tests.fakes import samples
 from tests.fakes.connection import RecordedRequest, Reply
-from tests.fakes.server import FakeServer
+from tests.fakes.server import FakeServer, Route
 
 
 def words_of(prompt: str, model: str = "") -> set[str]:
@@ -75,4 +75,4 @@ def send_file(fake: ResultFiles, request: RecordedRequest) -> Reply:
     return Reply(page, 403 if path_known else 404, {"content-type": "application/xml"})
 
 
-FILE_ROUTES = [(method, r"/files/[^/]+", send_file) for method in ("GET", "HEAD")]
+FILE_ROUTES: list[Route] = [(method, r"/files/[^/]+", send_file) for method in ("GET", "HEAD")]

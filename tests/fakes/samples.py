@@ -1,5 +1,6 @@
 """The texts, pictures, sounds and films that every fake answers with."""
 
+import base64
 import struct
 import zlib
 from functools import lru_cache
@@ -58,14 +59,10 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+@lru_cache(maxsize=1)
 def mp4() -> bytes:
-    """The opening of an MP4 file and some bytes after it: known by its type, not playable."""
-    brands = b"isom" + struct.pack(">I", 512) + b"isomiso2avc1mp41"
-    return _mp4_box(b"ftyp", brands) + _mp4_box(b"mdat", bytes(range(256)) * 8)
-
-
-def _mp4_box(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", 8 + len(data)) + kind + data
+    """A film of one second that plays: H.264, 32 x 32, 8 frames."""
+    return zlib.decompress(base64.b64decode(_FILM))
 
 
 def pcm(milliseconds: int = 50) -> bytes:
@@ -79,3 +76,20 @@ def wav(milliseconds: int = 50) -> bytes:
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 24000, 48000, 2, 16)
     data = struct.pack("<4sI", b"data", len(sound)) + sound
     return struct.pack("<4sI4s", b"RIFF", 4 + len(form) + len(data), b"WAVE") + form + data
+
+
+_FILM = """
+eNp9VU2IHEUUrpld4yQoLHHFEVYoNSpCZqa754d1pGWHJXEEBS8JImJT3VU93Uz/TVXN3yKY4CHrISCCRvawAfGgYDQ3wR+CsJIIGsjNBC+5SBZB
+D17iIY6vemacyZqkpqrr/XzvvXqvXvcghLArh4kv4hChLFI7LIP0HD1MKjpCKOdyxhBaaISUSMB8vO++0Wj71yO73/12tfnVh4d/wVef/OPPgVGr
+4AJ2Ys6wXqsC2SyCqPTKq0deLFRw4/g66ChzQLEeJ8OAuRIbmlYuGJqh0J6USb1U6vf7xZ5PWRyQqBjzVkn5LXoyDAATJ9KPI1HHDrGJY+qYM9fU
+a5gyO4idtqnX4YdJRIKhYKY2KNe1gV4u45CZ3dDDomsDpWs4EUMwhqfFqakVK1pdK2oaDv0Bo1bqE0wsTqIWM40Kdjweh8RStlhyFgS+MA28Olil
+jgSR0wlNDc5A6EYcgYF+WNexS4S0EtH2E4UYO+gkVuy6gkmzYGDpcbAQoA3iuE08YKyZTAS+w2YCDUc8jeH4IZHqHH4kGQ8IgEBuB11OhpYThwmR
+wDtQJMmJH4ELAHKiMC4nIRMqfdtKhsD4FLKwLUJJIlPK9okKRX3OILEy7jO/5UkbosUJi6xWnIB2LEzAoM2G4Nw0qtqEtEI/MlexcFjEnK40KxpO
+o6uSciY8sOaO9V+6Zk3xpsNdHNpQV5UWMGBW1HBHJQN3A5hOovymOxmYteeAEJIlZgX7CVwStISpwx1i0oEGUBboBHTtw2zzJFrcffufM5dZ/8BP
+ovrawYcunlSKxlbu581r1q3reLR17K/cW0+88MPZT0Gxv7G91Fo6VzqvUPsz2/mnN7+2dk5MmKObR898M9Wcbl6zvp8y55oTzUpjK79bzWavGB8t
+nS79+N6pvy+8efCLb599/oNnln+HF2gjjOMe4IKw51F021i4ka4MUnM2Mrej9vJr6J4jC/MTqH8b6DdkO4258H9vKva949wxLp4shA4xKoXKnwVC
+ziyU36WJbXYlpD5RFiHdm/tauo7tpEzBowGfatSHYB55XH0YmiSiAVOYzEVoDBeI5V6YOp0/5iE61q1Q6L65NB7o8gCP6cwpIe0A6C+FFHQOc1Z9
+/e5SCpU0Rk3Ym3dF7B350QieVfC6nqHowOg6eqQF++d88SVvTd0JPBYXdt4l+Qy637ux/s77l87funlTmS7DmzGp6aOXpu6ETOs9DZ5LJ2AhjXm5
+WmvODLtvLFua6Fcne37SK9OeyaE53Ar4dPb4zE32Cug25tIEefaCOiisB++w8PiMTjznT4Nld6lUvfF6yNJdjcfn+wB6h5MkCeZrWvDHzfbUZzJW
+Dh+DPycyvY2XSc+tGUUdpmb8C5H8iTA=
+"""

@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
+from typing import ClassVar, Self
 from urllib.parse import unquote
 
 from tests.fakes.connection import Connection, RecordedRequest, Reply
@@ -26,7 +27,7 @@ Route = tuple[str, str, Handler]
 class FakeServer:
     """One server on 127.0.0.1 at a free port; `with FakeServer() as fake:` or start() and stop()."""
 
-    routes: list[Route] = []
+    routes: ClassVar[list[Route]] = []
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
@@ -43,7 +44,7 @@ class FakeServer:
 
     # -- life ------------------------------------------------------------------------------
 
-    def start(self) -> "FakeServer":
+    def start(self) -> Self:
         """Listens; returns itself."""
         self._listener = _Listener(self)
         threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
@@ -65,7 +66,7 @@ class FakeServer:
         with self._lock:
             self._forget()
 
-    def __enter__(self) -> "FakeServer":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_exc: object) -> None:
@@ -96,9 +97,7 @@ class FakeServer:
     def requests_to(self, path_part: str, method: str | None = None) -> list[RecordedRequest]:
         """The recorded requests whose path holds this text."""
         return [
-            request
-            for request in list(self.requests)
-            if path_part in request.path and method in (None, request.method)
+            request for request in list(self.requests) if path_part in request.path and method in (None, request.method)
         ]
 
     def step(self, count: int = 1) -> None:
@@ -150,7 +149,7 @@ class FakeServer:
                     groups = [unquote(group) for group in match.groups()]
                     return self.refuse(request) or handler(self, request, *groups)
             return self.not_found(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the test's to see, in `broken`
             self.broken.append(error)
             return Reply(json.dumps({"fake broke": repr(error)}), 500)
 

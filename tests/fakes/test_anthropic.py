@@ -1,6 +1,7 @@
 """The official `anthropic` SDK talks to AnthropicFake."""
 
 import anthropic
+import httpx2
 import pytest
 import requests
 from anthropic import Anthropic
@@ -12,7 +13,9 @@ pytest_plugins = ["tests.fakes.fixtures"]
 
 ASK = [{"role": "user", "content": "hi"}]
 LIMIT = {"max_tokens": 64, "messages": ASK}
-TOOLS = [{"name": name, "description": "d", "input_schema": {"type": "object", "properties": {}}} for name in ("f", "g")]
+TOOLS = [
+    {"name": name, "description": "d", "input_schema": {"type": "object", "properties": {}}} for name in ("f", "g")
+]
 
 
 @pytest.fixture
@@ -39,7 +42,10 @@ def test_whole_message(client, anthropic_fake):
     assert sent.json == {"model": "claude-x", "system": "be brief", **LIMIT}
 
 
-@pytest.mark.parametrize("behaviour", ["plain", "crlf", "comments", "bytes", "close-delimited", "no-content-type", "pings", "no-name", "new-event"])
+@pytest.mark.parametrize(
+    "behaviour",
+    ["plain", "crlf", "comments", "bytes", "close-delimited", "no-content-type", "pings", "no-name", "new-event"],
+)
 def test_every_harmless_framing_reads_the_same(client, behaviour):
     assert streamed_text(client, f"claude-x@{behaviour}") == samples.TEXT
 
@@ -47,7 +53,14 @@ def test_every_harmless_framing_reads_the_same(client, behaviour):
 def test_events_and_usage(client):
     types = event_types(client, "claude-x")
     deltas = ["content_block_delta"] * len(samples.PIECES)
-    assert types == ["message_start", "content_block_start", *deltas, "content_block_stop", "message_delta", "message_stop"]
+    assert types == [
+        "message_start",
+        "content_block_start",
+        *deltas,
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
     with client.messages.stream(model="cached", **LIMIT) as stream:
         usage = stream.get_final_message().usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (12, 400, 15)
@@ -127,7 +140,7 @@ def test_error_event_under_200(client):
 @pytest.mark.parametrize("model", ["cut", "reset"])
 def test_broken_connection(client, model):
     seen = []
-    with pytest.raises(Exception):
+    with pytest.raises(httpx2.TransportError):
         for event in client.messages.create(model=model, stream=True, **LIMIT):
             seen.append(event.type)
     assert seen == ["message_start", "content_block_start", "content_block_delta"]

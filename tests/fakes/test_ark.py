@@ -18,7 +18,10 @@ pytest_plugins = ["tests.fakes.fixtures"]
 ASK = [{"role": "user", "content": "hi"}]
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("f", "g")]
 SEEDREAM, SEEDANCE = "doubao-seedream-4-0-250828", "doubao-seedance-1-0-pro-250528"
-SEVERAL = {"sequential_image_generation": "auto", "sequential_image_generation_options": SequentialImageGenerationOptions(max_images=3)}
+SEVERAL = {
+    "sequential_image_generation": "auto",
+    "sequential_image_generation_options": SequentialImageGenerationOptions(max_images=3),
+}
 
 
 @pytest.fixture
@@ -33,7 +36,9 @@ def openai_client(ark_fake: ArkFake) -> OpenAI:
 
 def streamed(client, model: str):
     text, finish, usage = "", None, None
-    chunks = client.chat.completions.create(model=model, messages=ASK, stream=True, stream_options={"include_usage": True})
+    chunks = client.chat.completions.create(
+        model=model, messages=ASK, stream=True, stream_options={"include_usage": True}
+    )
     for chunk in chunks:
         usage = chunk.usage or usage
         for choice in chunk.choices:
@@ -57,7 +62,9 @@ def test_whole_answer_and_explicit_nulls(client, ark_fake):
     assert sent.json["thinking"] == {"type": "enabled"} and sent.json["tools"] is None
 
 
-@pytest.mark.parametrize("behaviour", ["plain", "crlf", "comments", "bytes", "close-delimited", "empty-choices", "no-end"])
+@pytest.mark.parametrize(
+    "behaviour", ["plain", "crlf", "comments", "bytes", "close-delimited", "empty-choices", "no-end"]
+)
 def test_every_harmless_framing_reads_the_same(client, openai_client, behaviour):
     for sdk in (client, openai_client):
         assert streamed(sdk, f"doubao-seed@{behaviour}") == (samples.TEXT, "stop", 17)
@@ -84,7 +91,9 @@ def test_tools_come_whole_with_the_finish(client, openai_client, model, count):
         chunks = list(sdk.chat.completions.create(model=model, messages=ASK, tools=TOOLS, stream=True))
         assert len(chunks) == 1 and chunks[0].choices[0].finish_reason == "tool_calls"
         calls = chunks[0].choices[0].delta.tool_calls
-        assert [call.function.arguments for call in calls] == [call.arguments for call in samples.tool_calls(["f", "g"], count == 2)]
+        assert [call.function.arguments for call in calls] == [
+            call.arguments for call in samples.tool_calls(["f", "g"], count == 2)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +146,9 @@ def test_silent_stream_sees_the_client_leave(client, ark_fake):
 
 
 def test_images(client, ark_fake):
-    answer = client.images.generate(model=SEEDREAM, prompt="cat", size="1K", watermark=False, image=["https://a/1.png"], **SEVERAL)
+    answer = client.images.generate(
+        model=SEEDREAM, prompt="cat", size="1K", watermark=False, image=["https://a/1.png"], **SEVERAL
+    )
     assert [fetched(row.url) for row in answer.data] == [samples.png(1024, 1024, "cat")] * 3
     assert answer.data[0].size == "1024x1024" and answer.usage.generated_images == 3
     assert ark_fake.requests_to("/images/")[0].json["image"] == ["https://a/1.png"]

@@ -23,7 +23,10 @@ pytest_plugins = ["tests.fakes.fixtures"]
 
 ASK = [{"role": "user", "content": "hi"}]
 LOOK = [{"role": "user", "content": [{"image": "data:image/png;base64,AAAA"}, {"text": "what"}]}]
-TOOLS = [{"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}} for name in ("f", "g")]
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
+    for name in ("f", "g")
+]
 MESSAGE = {"messages": ASK, "result_format": "message"}
 STREAM = {**MESSAGE, "stream": True, "incremental_output": True}
 
@@ -132,7 +135,12 @@ def test_parameters_arrive_and_wrong_ones_are_refused(fake):
     good = {"max_tokens": 5, "temperature": 0.3, "top_k": 20, "seed": 7, "stop": ["x"], "enable_search": True}
     assert Generation.call(model="finish-length", **MESSAGE, **good).output.choices[0].finish_reason == "length"
     assert fake.requests[-1].json["parameters"] == {**good, "result_format": "message"}
-    for wrong in ({"temperature": 2}, {"top_p": 1.5}, {"tool_choice": "required"}, {"response_format": {"type": "json_object"}}):
+    for wrong in (
+        {"temperature": 2},
+        {"top_p": 1.5},
+        {"tool_choice": "required"},
+        {"response_format": {"type": "json_object"}},
+    ):
         assert Generation.call(model="qwen-plus", **MESSAGE, **wrong).status_code == 400
     assert Generation.call(model="qwen-plus", messages=LOOK).status_code == 400
     assert Generation.call(model="stream-only", **MESSAGE).status_code == 400
@@ -215,7 +223,9 @@ def test_vision(fake):
     assert answer.output.choices[0].message.content == [{"text": samples.TEXT}]
     assert answer.usage["image_tokens"] == 1247
     assert fake.requests[-1].json["input"]["messages"] == LOOK
-    got = choices(MultiModalConversation.call(model="qwen-vl-plus", messages=LOOK, stream=True, incremental_output=True))
+    got = choices(
+        MultiModalConversation.call(model="qwen-vl-plus", messages=LOOK, stream=True, incremental_output=True)
+    )
     assert [choice.message.content for choice in got] == [[{"text": text}] for text in samples.PIECES] + [[]]
     assert MultiModalConversation.call(model="qwen-vl-plus", messages=ASK).status_code == 400
 
@@ -232,7 +242,9 @@ def test_pictures_at_once(fake):
 
 
 def test_picture_task(fake):
-    done = ImageSynthesis.call(model="wan2.2-t2i-flash", prompt="cat", n=2, size="512*768", seed=3, negative_prompt="dog")
+    done = ImageSynthesis.call(
+        model="wan2.2-t2i-flash", prompt="cat", n=2, size="512*768", seed=3, negative_prompt="dog"
+    )
     assert done.output.task_status == "SUCCEEDED" and done.usage.image_count == 2
     assert [fetched(row.url) for row in done.output.results] == [samples.png(512, 768, "cat")] * 2
     created, first, second = fake.requests[:3]
@@ -250,7 +262,11 @@ def test_picture_edit_task(fake):
 
 def test_tasks_that_fail_partly_or_wholly(fake):
     failed = ImageSynthesis.call(model="wan2.2-t2i-flash", prompt="FAIL")
-    assert (failed.status_code, failed.output.task_status, failed.output.code) == (200, "FAILED", "DataInspectionFailed")
+    assert (failed.status_code, failed.output.task_status, failed.output.code) == (
+        200,
+        "FAILED",
+        "DataInspectionFailed",
+    )
     partly = ImageSynthesis.call(model="wan2.2-t2i-flash", prompt="PARTFAIL", n=2)
     assert partly.output.task_status == "SUCCEEDED" and partly.output.task_metrics["FAILED"] == 1
     assert [row.get("code") for row in partly.output.results] == [None, "DataInspectionFailed"]
@@ -276,7 +292,12 @@ def test_task_life(fake):
 def test_async_header_is_needed_exactly_for_tasks(fake):
     headers = {"Authorization": "Bearer sk-good"}
     body = {"model": "wan2.2-t2i-flash", "input": {"prompt": "x"}}
-    assert requests.post(fake.base_url + "/services/aigc/text2image/image-synthesis", json=body, headers=headers).status_code == 403
+    assert (
+        requests.post(
+            fake.base_url + "/services/aigc/text2image/image-synthesis", json=body, headers=headers
+        ).status_code
+        == 403
+    )
     headers["X-DashScope-Async"] = "enable"
     body = {"model": "qwen-image", "input": {"messages": LOOK}}
     path = "/services/aigc/multimodal-generation/generation"
@@ -291,7 +312,9 @@ def test_picture_messages_task(fake):
 
 
 def test_films(fake):
-    done = VideoSynthesis.call(model="wan2.5-i2v-preview", prompt="x", img_url="https://a/b.png", resolution="720P", duration=5)
+    done = VideoSynthesis.call(
+        model="wan2.5-i2v-preview", prompt="x", img_url="https://a/b.png", resolution="720P", duration=5
+    )
     assert fetched(done.output.video_url) == samples.mp4() and done.usage["video_duration"] == 5
     assert fake.requests[0].path.endswith("/video-generation/video-synthesis")
     between = {"first_frame_url": "https://a/b.png", "last_frame_url": "https://a/c.png"}
@@ -304,7 +327,9 @@ def test_speech_and_transcription(fake):
     assert fetched(spoken.output.audio.url) == samples.wav()
     frames = list(MultiModalConversation.call(model="qwen3-tts-flash", text="你好", voice="Cherry", stream=True))
     assert [frame.output.finish_reason for frame in frames] == ["null", "null", "stop"] and frames[0].output.audio.data
-    heard = MultiModalConversation.call(model="qwen3-asr-flash", messages=[{"role": "user", "content": [{"audio": "https://a/b.mp3"}]}])
+    heard = MultiModalConversation.call(
+        model="qwen3-asr-flash", messages=[{"role": "user", "content": [{"audio": "https://a/b.mp3"}]}]
+    )
     assert heard.output.choices[0].message.content == [{"text": samples.TRANSCRIPT}]
     task = Transcription.async_call(model="paraformer-v2", file_urls=["https://a/1.wav"])
     result = Transcription.wait(task=task.output.task_id).output.results[0]

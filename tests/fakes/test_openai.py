@@ -55,7 +55,18 @@ def test_text_holds_what_breaks_careless_readers():
 
 @pytest.mark.parametrize(
     "behaviour",
-    ["plain", "crlf", "comments", "bytes", "close-delimited", "no-content-type", "event-names", "no-end", "usage-each", "empty-choices"],
+    [
+        "plain",
+        "crlf",
+        "comments",
+        "bytes",
+        "close-delimited",
+        "no-content-type",
+        "event-names",
+        "no-end",
+        "usage-each",
+        "empty-choices",
+    ],
 )
 def test_every_harmless_framing_reads_the_same(client, behaviour):
     text, finish, usage = streamed(client, f"gpt-4o@{behaviour}")
@@ -95,7 +106,9 @@ def test_tools(client, model, ids):
         final = stream.get_final_completion()
     calls = final.choices[0].message.tool_calls
     assert [call.id for call in calls] == ids
-    assert [call.function.arguments for call in calls] == [call.function.arguments for call in whole.choices[0].message.tool_calls]
+    assert [call.function.arguments for call in calls] == [
+        call.function.arguments for call in whole.choices[0].message.tool_calls
+    ]
     assert calls[0].function.name == "get_weather"
 
 
@@ -275,7 +288,9 @@ def test_images(client):
 
 
 def test_streamed_images(client):
-    events = list(client.images.generate(model="gpt-image-2", prompt="x", size="256x256", stream=True, partial_images=2))
+    events = list(
+        client.images.generate(model="gpt-image-2", prompt="x", size="256x256", stream=True, partial_images=2)
+    )
     kinds = ["partial_image", "partial_image", "completed"]
     assert [event.type for event in events] == [f"image_generation.{kind}" for kind in kinds]
     assert base64.b64decode(events[-1].b64_json) == samples.png(256, 256, "x")
@@ -319,6 +334,10 @@ def test_files_and_fine_tuning(client):
     jobs = client.fine_tuning.jobs
     assert jobs.create(model="gpt-4o-mini", training_file="file-1").status == "queued"
     assert [job.status for job in jobs.list()] == ["queued", "succeeded"]
-    assert [jobs.cancel("j").status, jobs.pause("j").status, jobs.resume("j").status] == ["cancelled", "paused", "queued"]
+    assert [jobs.cancel("j").status, jobs.pause("j").status, jobs.resume("j").status] == [
+        "cancelled",
+        "paused",
+        "queued",
+    ]
     assert [event.message for event in jobs.list_events("j", limit=2)] == ["Step 3", "Step 2", "Step 1"]
     assert [row.step_number for row in jobs.checkpoints.list("j")] == [10]

@@ -37,7 +37,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tests.fakes import samples
 from tests.fakes.connection import CUT, RESET, Piece, RecordedRequest, Reply
@@ -65,8 +65,8 @@ class VendorFake(ResultFiles):
 
     key = ""
     base_path = ""
-    errors: dict[str, VendorError] = {}
-    status_errors: dict[int, VendorError] = {}
+    errors: ClassVar[dict[str, VendorError]] = {}
+    status_errors: ClassVar[dict[int, VendorError]] = {}
     comment = ": keep-alive\n\n"
 
     @property
@@ -110,9 +110,9 @@ class VendorFake(ResultFiles):
         if match := re.fullmatch(r"limited-(date-)?(\d+)", behaviour):
             when = formatdate(time.time() + int(match[2]), usegmt=True) if match[1] else match[2]
             return self.error(self.status_errors[429], retry_after=when)
-        if match := re.fullmatch(r"flaky-(\d+)-(\d+)", behaviour):
-            if self.count(behaviour) <= int(match[2]):
-                return self.error(self.status_error(int(match[1])), retry_after_ms="10")
+        match = re.fullmatch(r"flaky-(\d+)-(\d+)", behaviour)
+        if match and self.count(behaviour) <= int(match[2]):
+            return self.error(self.status_error(int(match[1])), retry_after_ms="10")
         return None
 
     def refuse(self, request: RecordedRequest) -> Reply | None:
