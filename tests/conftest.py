@@ -15,11 +15,12 @@ from flask.testing import FlaskClient
 from backend.app import create_app
 from backend.setup import migrate
 from services.assemble import Services, assemble
+from services.contracts.models import PullRequest
 from services.database import open_database
-from services.domains import accounts
+from services.domains import accounts, models
 from services.settings import Settings
 
-pytest_plugins = ["tests.fakes.fixtures", "tests.servers"]
+pytest_plugins = ["tests.fakes.fixtures", "tests.servers", "tests.live"]
 
 ADMIN_PASSWORD = "correct-horse-battery"
 
@@ -95,3 +96,15 @@ def open_client(services: Services) -> FlaskClient:
     """A client of the same service under AUTH=open."""
     opened = replace(services, settings=services.settings.model_copy(update={"auth": "open"}))
     return create_app(services=opened).test_client()
+
+
+@pytest.fixture(scope="session")
+def chat_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the starter chat model, pulled as a user pulls it; the download is cached."""
+    folder = tmp_path_factory.mktemp("models")
+    scratch = tmp_path_factory.mktemp("pull")
+    settings = Settings(_env_file=None, secret_key="x" * 32, instance_dir=scratch, models_dir=folder)
+    assembled = assemble(settings)
+    models.pull(PullRequest(model="smollm2-135m-instruct"), services=assembled)
+    assembled.close()
+    return folder
