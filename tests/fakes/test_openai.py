@@ -210,7 +210,7 @@ def test_slow_waits_for_the_test(client, openai_fake):
     assert not request.answered.wait(0.1) and not answers
     openai_fake.release.set()
     ask.join(5)
-    assert answers[0][0] == samples.TEXT and request.answered.is_set()
+    assert answers[0][0] == samples.TEXT and request.answered.wait(5)
 
 
 def test_silent_stream_sees_the_client_leave(client, openai_fake):

@@ -1,5 +1,6 @@
 """What every fake can do, whatever its vendor: shown on a bare server and on result files."""
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -97,7 +98,8 @@ def test_stop_ends_open_streams():
     fake.add_route("GET", "/", lambda fake, _request: Reply(fake.until_released()))
     answer = get(fake, "/")
     fake.stop()
-    assert answer.read() == b""
+    with contextlib.suppress(http.client.IncompleteRead):  # it ends either way, never hangs
+        assert answer.read() == b""
     with pytest.raises(TimeoutError):
         fake.wait_for_requests(2, timeout=0.01)
 
