@@ -1,0 +1,163 @@
+"""What the documents say is what the code does."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from backend.commands import documents
+from backend.commands.settings import environment_name, example
+from services import VERSION
+from services.settings import Settings
+from tests.source import ROOT
+
+READMES = ["README.md", "README.zh-CN.md"]
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The code blocks of a document in one language."""
+    return [found["code"] for found in FENCE.finditer(text_of(name)) if found["language"] == language]
+
+
+def without_comments(code: str) -> str:
+    return re.sub(r"(?m)\s*# .*$", "", code)
+
+
+# Settings
+
+
+def test_the_example_of_settings_is_the_settings() -> None:
+    assert text_of(".env.example") == example(), "run `make docs`"
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_the_example_shows_defaults_that_are_taken(tmp_path: Path) -> None:
+    """With every line of the example in force, the settings are the defaults, but for folders named from here."""
+    lines = [line.removeprefix("#") for line in example().splitlines() if re.match(r"#[A-Z_]+=", line)]
+    assert len(lines) == len(Settings.model_fields)
+    (tmp_path / ".env").write_text("\n".join(lines))
+    taken, defaults = Settings(_env_file=tmp_path / ".env").model_dump(), Settings(_env_file=None).model_dump()
+    folders = {name for name, value in defaults.items() if isinstance(value, Path)}
+    assert {name: value for name, value in taken.items() if name not in folders} == {
+        name: value for name, value in defaults.items() if name not in folders
+    }
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_settings_in_the_readme_exist(readme: str) -> None:
+    known = {environment_name(name, field) for name, field in Settings.model_fields.items()}
+    told = dict(re.findall(r"^\| `([A-Z][A-Z_]+)` \| `?(.*?)`? \|", text_of(readme), re.MULTILINE))
+    assert set(told) <= known
+    assert told["PORT"] == "8000"
+
+
+# Routes
+
+
+def test_the_route_table_is_the_routes(app: Flask) -> None:
+    assert documents.rows(text_of("README.md")) == documents.routes(app), "run `make docs`"
+
+
+def test_the_translated_route_table_has_the_routes(app: Flask) -> None:
+    translated = documents.rows(text_of("README.zh-CN.md"))
+    assert list(translated) == list(documents.routes(app)), "run `make docs` and translate what is new"
+    assert [route for route, what in translated.items() if not re.search(r"[\u4e00-\u9fff]", what)] == []
+
+
+def test_every_route_says_what_it_does(app: Flask) -> None:
+    silent = [route for route, what in documents.routes(app).items() if len(what.split()) < 2]
+    assert silent == []
+
+
+def test_the_table_reads_rules_as_people_write_them() -> None:
+    assert documents.readable("/api/keys/<string:key_id>/<path:rest>/<name>") == "/api/keys/{key_id}/{rest}/{name}"
+
+
+# Documents
+
+
+def test_both_readmes_show_the_same_code() -> None:
+    english, chinese = (
+        [without_comments(found["code"]) for found in FENCE.finditer(text_of(name))] for name in READMES
+    )
+    assert english == chinese
+
+
+def test_both_readmes_have_the_same_chapters() -> None:
+    english, chinese = (re.findall(r"^#+ ", without_code(name), re.MULTILINE) for name in READMES)
+    assert english == chinese
+
+
+def without_code(name: str) -> str:
+    return FENCE.sub("", text_of(name))
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_files_that_the_readme_links_exist(readme: str) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text_of(readme))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_commands_in_the_readme_exist(readme: str, app: Flask) -> None:
+    text = text_of(readme)
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
+    groups = set(re.findall(r"\bflask(?: --app wsgi)? ([a-z]+) ", text))
+    assert groups <= {*app.cli.commands, "db"}
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_json_in_curl_lines_is_json(readme: str) -> None:
+    bodies = [body for code in blocks(readme, "bash") for body in re.findall(r"-d '(.*?)'", code, re.DOTALL)]
+    assert bodies
+    for body in bodies:
+        json.loads(body)
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_python_in_the_readme_compiles(readme: str) -> None:
+    found = blocks(readme, "python")
+    assert found
+    for number, code in enumerate(found):
+        compile(code, f"{readme}, block {number}", "exec")
+
+
+def test_the_changelog_tells_this_version() -> None:
+    assert re.search(rf"^## \[{re.escape(VERSION)}\] - \d{{4}}-\d\d-\d\d$", text_of("CHANGELOG.md"), re.MULTILINE)
+
+
+# Licences
+
+
+def test_every_requirement_has_its_licence_told() -> None:
+    notes = text_of("docs/licences.md").lower()
+    wanted = re.findall(
+        r"^([A-Za-z][\w-]*)", text_of("requirements.txt") + text_of("requirements-dev.txt"), re.MULTILINE
+    )
+    assert [name for name in wanted if f"| {name.lower()} |" not in notes] == []
+
+
+def test_every_requirement_is_pinned() -> None:
+    lines = (text_of("requirements.txt") + text_of("requirements-dev.txt")).splitlines()
+    wanted = [line for line in lines if re.match(r"[A-Za-z]", line)]
+    assert [line for line in wanted if not re.match(r"[\w-]+(\[\w+\])?==[\w.]+(\s|$)", line)] == []
+
+
+def test_every_model_has_a_licence() -> None:
+    rows = tomllib.loads(text_of("models/catalog.toml"))["models"]
+    assert rows
+    items = rows.items() if isinstance(rows, dict) else [(row["id"], row) for row in rows]
+    assert [name for name, row in items if not row.get("licence")] == []
