@@ -1,0 +1,84 @@
+"""The starter chat model on llama.cpp: real weights, real answers."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.catalog import Catalog
+from services.contracts.chat import ChatRequest, join_deltas
+from services.engines.llama_cpp import LlamaCpp
+from services.errors import Invalid
+from services.settings import Settings
+
+MODEL = "smollm2-135m-instruct"
+
+
+@pytest.fixture(scope="module")
+def engine(chat_models: Path) -> Iterator[LlamaCpp]:
+    settings = Settings(_env_file=None, models_dir=chat_models, chat_slots=4, chat_context_tokens=1024)
+    row = Catalog(settings).find(MODEL)
+    loaded = LlamaCpp(row, chat_models / MODEL, settings)
+    loaded.load()
+    yield loaded
+    loaded.unload()
+
+
+def ask(text: str, **changes: object) -> ChatRequest:
+    return ChatRequest.model_validate({"messages": [{"role": "user", "content": text}], "temperature": 0, **changes})
+
+
+def test_it_knows_the_capital_of_france(engine: LlamaCpp) -> None:
+    reply = engine.reply(ask("What is the capital of France?", max_tokens=30))
+    assert "Paris" in reply.text
+    assert reply.finish_reason == "stop"
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 10
+
+
+def test_max_tokens_ends_with_length(engine: LlamaCpp) -> None:
+    reply = engine.reply(ask("Tell me a story.", max_tokens=5))
+    assert reply.finish_reason == "length"
+    assert reply.usage.completion_tokens == 5
+
+
+def test_stop_words_end_the_answer(engine: LlamaCpp) -> None:
+    reply = engine.reply(ask("Count: one two three four five six", stop=["three"], max_tokens=50))
+    assert "three" not in reply.text
+
+
+def test_many_at_once_answer_as_one_alone(engine: LlamaCpp) -> None:
+    alone = engine.reply(ask("What is the capital of France?", max_tokens=12)).text
+    answers: list[str] = []
+    threads = [
+        threading.Thread(
+            target=lambda: answers.append(engine.reply(ask("What is the capital of France?", max_tokens=12)).text)
+        )
+        for _ in range(4)
+    ]
+    [thread.start() for thread in threads]
+    [thread.join(60) for thread in threads]
+    assert len(answers) == 4
+    assert all("Paris" in answer for answer in [alone, *answers])
+
+
+def test_closing_the_stream_frees_its_slot(engine: LlamaCpp) -> None:
+    for _ in range(8):
+        stream = engine.stream(ask("Tell me a very long story.", max_tokens=900))
+        next(batch for batch in stream if batch)
+        stream.close()  # type: ignore[attr-defined]
+    assert join_deltas(engine.stream(ask("Hi", max_tokens=3)), model=MODEL).usage.completion_tokens == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"messages": [{"role": "user", "content": "word " * 3000}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}]},
+    ],
+    ids=["longer than the context", "an image for a model without eyes"],
+)
+def test_what_it_cannot_read_is_the_callers_error(engine: LlamaCpp, wrong: dict[str, object]) -> None:
+    with pytest.raises(Invalid) as error:
+        engine.reply(ChatRequest.model_validate(wrong))
+    assert error.value.details["field"] == "messages"
