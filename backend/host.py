@@ -15,6 +15,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 
 from backend.logs import set_up_logs
+from backend.setup import prepare
 from blueprints.kit.presence import client_left
 from services.assemble import Services, assemble
 from services.compute import registry, wire
@@ -29,7 +30,9 @@ def create_host(settings: Settings | None = None, services: Services | None = No
     """The host's small application over *services*."""
     settings = settings or (services.settings if services else Settings())
     set_up_logs(settings)
-    services = services or assemble(settings, place="host")
+    if services is None:
+        services = assemble(settings, place="host")
+        prepare(services)
     host = Flask("polymath-host")
     host.extensions["services"] = services
     host.config["MAX_CONTENT_LENGTH"] = 2 * settings.max_json_mb * 2**20

@@ -12,7 +12,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask
 from sqlalchemy import Engine
 
 from services.assemble import Services
@@ -24,9 +23,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 log = logging.getLogger(__name__)
 
 
-def prepare(app: Flask) -> None:
+def prepare(services: Services) -> None:
     """Bring the tables up to date and make the first admin; many processes may do it at once."""
-    services: Services = app.extensions["services"]
     with _one_at_a_time(services.settings.instance_dir):
         migrate(services.database.engine)
         made = accounts.ensure_admin(services=services)

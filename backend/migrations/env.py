@@ -1,10 +1,21 @@
 """How Alembic reaches the database: with the engine that the start-up hands over, or with the app's."""
 
+from typing import Any, Literal
+
 from alembic import context
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TypeDecorator, text
 
 from services.database import Base
 from services.tables import all_tables
+
+
+
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """A migration names the database's type and not our class, which may change or go."""
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return f"sa.{item.impl_instance!r}"
+    return False
+
 
 all_tables()
 engine: Engine | None = context.config.attributes.get("engine")
@@ -17,7 +28,7 @@ with engine.execution_options(isolation_level="AUTOCOMMIT" if engine.dialect.nam
     # Batch mode rebuilds a table; with foreign keys on, that would delete the rows that point to it.
     if engine.dialect.name == "sqlite":
         connection.execute(text("PRAGMA foreign_keys=OFF"))
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, compare_type=True)
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=render_item)
     with context.begin_transaction():
         context.run_migrations()
     if engine.dialect.name == "sqlite":

@@ -44,6 +44,7 @@ class LlamaCpp(Engine, ChatModel):
         params.warmup = True
         params.use_jinja = True
         params.ui = False
+        params.verbosity = 1
         # llama.cpp opens a port of its own on the loopback interface; nobody knows the key to it.
         params.api_keys = [secrets.token_urlsafe(24)]
         if settings.cpu_threads:
