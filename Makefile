@@ -24,6 +24,9 @@ models: .venv/ready  ## Pull the whole starter set of models
 models/smollm2-135m-instruct: | .venv/ready
 	@$(BIN)/flask --app wsgi models pull smollm2-135m-instruct
 
+docs: .venv/ready  ## Write .env.example and README's route tables from the code
+	@$(BIN)/flask --app wsgi documents write
+
 .venv/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

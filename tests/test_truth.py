@@ -67,11 +67,17 @@ def test_defaults_in_the_readme_are_the_defaults(readme: str) -> None:
     assert told == {name: defaults()[name] for name in told}
 
 
-def test_limits_in_the_readme_are_the_defaults() -> None:
-    told = re.findall(r"^\| .* \| (\d+) an? (\w+) \| `(RATE_LIMIT_\w+)` \|", text_of("README.md"), re.MULTILINE)
-    assert {name: f"{count}/{unit}" for count, unit, name in told} == {
-        name: value for name, value in defaults().items() if name.startswith("RATE_LIMIT_")
-    }
+@pytest.mark.parametrize(
+    ("readme", "row", "units"),
+    [
+        ("README.md", r"(?P<count>\d+) an? (?P<unit>\w+)", {"minute": "minute", "hour": "hour"}),
+        ("README.zh-CN.md", r"每(?P<unit>分钟|小时) (?P<count>\d+) 次", {"分钟": "minute", "小时": "hour"}),
+    ],
+)
+def test_limits_in_the_readme_are_the_defaults(readme: str, row: str, units: dict[str, str]) -> None:
+    found = re.finditer(rf"^\| .* \| {row} \| `(?P<name>RATE_LIMIT_\w+)` \|", text_of(readme), re.MULTILINE)
+    told = {match["name"]: f"{match['count']}/{units[match['unit']]}" for match in found}
+    assert told == {name: value for name, value in defaults().items() if name.startswith("RATE_LIMIT_")}
 
 
 def defaults() -> dict[str, str]:
