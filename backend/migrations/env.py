@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Engine, TypeDecorator, text
+from sqlalchemy import Engine, TypeDecorator
 
 from services.database import Base
 from services.tables import all_tables
@@ -24,14 +24,21 @@ if engine is None:
 
     engine = db.engine
 
-with engine.execution_options(isolation_level="AUTOCOMMIT" if engine.dialect.name == "sqlite" else None).connect() as connection:
-    # Batch mode rebuilds a table; with foreign keys on, that would delete the rows that point to it.
+with engine.execution_options(write=True).connect() as connection:
+    # Batch mode rebuilds a table; with foreign keys on, that would delete the rows that point to it. SQLite
+    # hears this only outside of a transaction, so it goes to the driver before one begins.
+    driver: Any = connection.connection.dbapi_connection
     if engine.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA foreign_keys=OFF"))
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=render_item)
+        driver.execute("PRAGMA foreign_keys=OFF")
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        render_item=render_item,
+        transactional_ddl=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
+    connection.commit()
     if engine.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA foreign_keys=ON"))
-    else:
-        connection.commit()
+        driver.execute("PRAGMA foreign_keys=ON")
