@@ -22,6 +22,8 @@ class Status(NamedTuple):
 
 INVALID_REQUEST = Status(400, "INVALID_REQUEST", "invalid_request_error")
 INTERNAL_ERROR = Status(500, "INTERNAL_ERROR", "server_error")
+# Nobody reads this answer; logs and metrics do. nginx has the number for a client that closed its request.
+CLIENT_LEFT = Status(499, "CLIENT_CLOSED_REQUEST", "invalid_request_error")
 
 # Looked up along an error's classes, nearest first.
 STATUSES: dict[type[BaseException], Status] = {
@@ -51,6 +53,8 @@ def status_of(error: errors.ServiceError) -> Status:
     row = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     if isinstance(error, errors.Invalid) and wrong_field_is_400():
         return INVALID_REQUEST
+    if isinstance(error, errors.Cancelled) and error.reason == "client_left":
+        return CLIENT_LEFT
     return row
 
 
