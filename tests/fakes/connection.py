@@ -190,7 +190,8 @@ class Connection(BaseHTTPRequestHandler):
         for piece in pieces:
             self._look_for_client(LOOK_SECONDS if piece is None else 0)
             if piece is CUT or piece is RESET:
-                return self._break_off(reset=piece is RESET)
+                self._break_off(reset=piece is RESET)
+                return
             data = piece.encode() if isinstance(piece, str) else piece
             if data:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)

@@ -10,8 +10,9 @@ Behaviours by model name: see `vendor.py`. Here besides:
     old-usage        no total_tokens                              stream-only      400 unless streamed
 
 Streams repeat the whole text in every frame unless `incremental_output` is true. The 401 for
-a missing key carries no Content-Type, as recorded at the vendor. Later tool deltas have `id: ""` and no name; a forced `tool_choice` ends
-with `stop` all the same. It refuses what DashScope refuses (see `_wrong_parameter` and `_wrong_message`).
+a missing key carries no Content-Type, as recorded at the vendor. Later tool deltas have `id: ""` and no
+name; a forced `tool_choice` ends with `stop` all the same. It refuses what DashScope refuses (see
+`_wrong_parameter` and `_wrong_message`).
 
 Multimodal endpoint, by the model's name: `…tts…` speaks, `…asr…` transcribes, `qwen-image…`, `wan2.6…`,
 `wan2.7…`, `z-image…` paint at once, all others chat about pictures.

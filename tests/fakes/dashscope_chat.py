@@ -62,7 +62,8 @@ def _wrong_parameter(body: dict[str, Any], streamed: bool) -> str | None:
     if not 0 < (1 if parameters.get("top_p") is None else parameters["top_p"]) <= 1:
         return "<400> InternalError.Algo.InvalidParameter: Range of top_p should be (0.0, 1.0]"
     if parameters.get("tool_choice") == "required":
-        return '<400> InternalError.Algo.InvalidParameter: tool_choice is one of the strings that should be ["none", "auto"]'
+        strings = '["none", "auto"]'
+        return f"<400> InternalError.Algo.InvalidParameter: tool_choice is one of the strings that should be {strings}"
     if (parameters.get("response_format") or {}).get("type") == "json_object" and "json" not in json.dumps(
         body["input"]
     ).lower():
@@ -136,7 +137,7 @@ class _Answer:
         if self.calls:
             yield from self.tool_deltas()
             return
-        yield from self.fake.deltas(self.behaviour, lambda text: self.delta(text), self.fake.bad_output_frame())
+        yield from self.fake.deltas(self.behaviour, self.delta, self.fake.bad_output_frame())
         if self.behaviour not in ("mid-error", "no-finish"):
             yield self.delta(finish=self.ending())
 

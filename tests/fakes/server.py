@@ -9,6 +9,7 @@ bytes or text, or one of:
     RESET   the same with a TCP reset
 """
 
+import contextlib
 import json
 import re
 import socket
@@ -174,10 +175,8 @@ class _Listener(ThreadingHTTPServer):
 
     def close_connections(self) -> None:
         for connection in list(self._open):
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def handle_error(self, request: object, client_address: object) -> None:  # type: ignore[override]
         """Says nothing: clients that vanish are part of the tests."""

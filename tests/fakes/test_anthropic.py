@@ -80,7 +80,7 @@ def test_reasoning(client):
     assert whole.content[0].thinking == samples.REASONING
 
 
-@pytest.mark.parametrize("model, names", [("claude-x", ["f"]), ("parallel-tools", ["f", "g"])])
+@pytest.mark.parametrize(("model", "names"), [("claude-x", ["f"]), ("parallel-tools", ["f", "g"])])
 def test_tools(client, model, names):
     whole = client.messages.create(model=model, tools=TOOLS, **LIMIT)
     with client.messages.stream(model=model, tools=TOOLS, **LIMIT) as stream:
@@ -103,7 +103,7 @@ def test_tool_results(client):
 
 
 @pytest.mark.parametrize(
-    "model, error, status, kind",
+    ("model", "error", "status", "kind"),
     [
         ("missing", anthropic.NotFoundError, 404, "not_found_error"),
         ("error-403", anthropic.PermissionDeniedError, 403, "permission_error"),
@@ -173,7 +173,7 @@ CLASSIC = {"x-api-key": "sk-ant-good", "anthropic-version": "2023-06-01"}
 
 
 @pytest.mark.parametrize(
-    "change, headers, status",
+    ("change", "headers", "status"),
     [
         ({"temperature": 0.5}, {}, 200),
         ({"temperature": 0.5}, {"anthropic-version": "2026-10-21"}, 400),
@@ -190,5 +190,7 @@ CLASSIC = {"x-api-key": "sk-ant-good", "anthropic-version": "2023-06-01"}
     ],
 )
 def test_rules_for_plain_clients(anthropic_fake, change, headers, status):
-    answer = requests.post(anthropic_fake.url("/v1/messages"), json={**BODY, **change}, headers={**CLASSIC, **headers})
+    answer = requests.post(
+        anthropic_fake.url("/v1/messages"), json={**BODY, **change}, headers={**CLASSIC, **headers}, timeout=10
+    )
     assert answer.status_code == status

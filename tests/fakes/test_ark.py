@@ -83,7 +83,7 @@ def test_reasoning_and_moderation(client):
     assert (hit.finish_reason, hit.moderation_hit_type) == ("content_filter", "severe_violation")
 
 
-@pytest.mark.parametrize("model, count", [("m", 1), ("parallel-tools", 2)])
+@pytest.mark.parametrize(("model", "count"), [("m", 1), ("parallel-tools", 2)])
 def test_tools_come_whole_with_the_finish(client, openai_client, model, count):
     whole = client.chat.completions.create(model=model, messages=ASK, tools=TOOLS).choices[0]
     assert (whole.finish_reason, len(whole.message.tool_calls)) == ("tool_calls", count)
@@ -97,7 +97,7 @@ def test_tools_come_whole_with_the_finish(client, openai_client, model, count):
 
 
 @pytest.mark.parametrize(
-    "model, error, status, code",
+    ("model", "error", "status", "code"),
     [
         ("sensitive", ark_errors.ArkBadRequestError, 400, "SensitiveContentDetected"),
         ("limited-7", ark_errors.ArkRateLimitError, 429, "ModelAccountRpmRateLimitExceeded"),
@@ -133,7 +133,7 @@ def test_error_frame_and_broken_connection(client):
     with pytest.raises(ark_errors.ArkAPIError):
         streamed(client, "mid-error")
     for model in ("cut", "reset"):
-        with pytest.raises(Exception, match="(?i)peer|reset|connection|closed"):
+        with pytest.raises(Exception, match=r"(?i)peer|reset|connection|closed"):
             streamed(client, model)
 
 

@@ -94,7 +94,9 @@ def test_gzip_only_where_accepted(fake):
     for accepted, encoding in (("gzip", "gzip"), ("identity", None)):
         headers = {"Authorization": "Bearer sk-good", "Accept": "text/event-stream", "Accept-Encoding": accepted}
         body = {"model": "gzip", "input": {"messages": ASK}}
-        answer = requests.post(fake.base_url + "/services/aigc/text-generation/generation", json=body, headers=headers)
+        answer = requests.post(
+            fake.base_url + "/services/aigc/text-generation/generation", json=body, headers=headers, timeout=10
+        )
         assert answer.headers.get("content-encoding") == encoding and "你好" in answer.content.decode()
 
 
@@ -113,7 +115,7 @@ def test_thinking(fake, model):
     assert Generation.call(model=model, **MESSAGE).output.choices[0].message.reasoning_content == samples.REASONING
 
 
-@pytest.mark.parametrize("model, count", [("qwen-plus", 1), ("parallel-tools", 2)])
+@pytest.mark.parametrize(("model", "count"), [("qwen-plus", 1), ("parallel-tools", 2)])
 def test_tools(fake, model, count):
     whole = Generation.call(model=model, tools=TOOLS, **MESSAGE).output.choices[0]
     assert (whole.finish_reason, len(whole.message.tool_calls)) == ("tool_calls", count)
@@ -147,7 +149,7 @@ def test_parameters_arrive_and_wrong_ones_are_refused(fake):
 
 
 @pytest.mark.parametrize(
-    "model, status, code",
+    ("model", "status", "code"),
     [
         ("missing", 404, "ModelNotFound"),
         ("error-403", 403, "Model.AccessDenied"),
@@ -169,7 +171,7 @@ def test_errors(fake, model, status, code):
 def test_wrong_and_missing_key(fake):
     answer = Generation.call(model="qwen-plus", api_key="sk-bad", **MESSAGE)
     assert (answer.status_code, answer.code) == (401, "InvalidApiKey")
-    raw = requests.post(fake.base_url + "/services/aigc/text-generation/generation", json={})
+    raw = requests.post(fake.base_url + "/services/aigc/text-generation/generation", json={}, timeout=10)
     assert raw.status_code == 401 and "content-type" not in raw.headers
     assert raw.json()["message"] == "No API-key provided."
 
@@ -294,14 +296,14 @@ def test_async_header_is_needed_exactly_for_tasks(fake):
     body = {"model": "wan2.2-t2i-flash", "input": {"prompt": "x"}}
     assert (
         requests.post(
-            fake.base_url + "/services/aigc/text2image/image-synthesis", json=body, headers=headers
+            fake.base_url + "/services/aigc/text2image/image-synthesis", json=body, headers=headers, timeout=10
         ).status_code
         == 403
     )
     headers["X-DashScope-Async"] = "enable"
     body = {"model": "qwen-image", "input": {"messages": LOOK}}
     path = "/services/aigc/multimodal-generation/generation"
-    assert requests.post(fake.base_url + path, json=body, headers=headers).status_code == 403
+    assert requests.post(fake.base_url + path, json=body, headers=headers, timeout=10).status_code == 403
 
 
 def test_picture_messages_task(fake):

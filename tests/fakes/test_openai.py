@@ -97,7 +97,7 @@ def test_finish_reasons_and_many_deltas(client):
     assert streamed(client, "count-40")[0].split() == [str(number) for number in range(40)]
 
 
-@pytest.mark.parametrize("model, ids", [("gpt-4o", ["call_1a"]), ("parallel-tools", ["call_1a", "call_2b"])])
+@pytest.mark.parametrize(("model", "ids"), [("gpt-4o", ["call_1a"]), ("parallel-tools", ["call_1a", "call_2b"])])
 def test_tools(client, model, ids):
     whole = client.chat.completions.create(model=model, messages=ASK, tools=TOOLS)
     assert whole.choices[0].finish_reason == "tool_calls" and whole.choices[0].message.content is None
@@ -126,7 +126,7 @@ def test_repeated_empty_ids(client):
 
 
 @pytest.mark.parametrize(
-    "model, error, status, code",
+    ("model", "error", "status", "code"),
     [
         ("missing", openai.NotFoundError, 404, "model_not_found"),
         ("error-400", openai.BadRequestError, 400, "invalid_value"),
@@ -231,7 +231,7 @@ def test_slow_sees_the_client_leave(client, openai_fake):
 def test_stepped(client, openai_fake):
     stream = client.chat.completions.create(model="stepped", messages=ASK, stream=True)
     text = "".join(next(stream).choices[0].delta.content for _ in range(2))
-    for piece in samples.PIECES[1:]:
+    for _ in samples.PIECES[1:]:
         openai_fake.step()
         text += next(stream).choices[0].delta.content
     assert text == samples.TEXT
