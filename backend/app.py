@@ -81,7 +81,6 @@ def configure(app: Flask, settings: Settings) -> None:
         SOCK_SERVER_OPTIONS={"ping_interval": 20, "max_message_size": settings.max_json_mb * 2**20},
     )
     extensions.db.init_app(app)
-    extensions.migrate.init_app(app, extensions.db, directory=str(document.ROOT / "backend" / "migrations"))
     extensions.cors.init_app(app, origins=settings.origins, expose_headers=extensions.EXPOSED_HEADERS)
     extensions.sock.init_app(app)
 

@@ -8,7 +8,6 @@ from flask import Flask, Response, jsonify, send_from_directory
 from flask_openapi3 import OpenAPI
 
 from blueprints.kit.marks import mark
-from services.settings import ROOT
 
 PAGE_DIR = Path(__file__).parent / "docs_page"
 PAGE_POLICY = (
@@ -18,8 +17,6 @@ OPTIONS: dict[str, Any] = {
     "doc_ui": False,
     "security_schemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or sk-… key"}},
 }
-
-__all__ = ["OPTIONS", "ROOT", "build", "serve"]
 
 
 def serve(app: OpenAPI) -> None:

@@ -1,7 +1,6 @@
 """Flask's extensions, made once and bound to each app."""
 
 from flask_cors import CORS
-from flask_migrate import Migrate
 from flask_sock import Sock
 from flask_sqlalchemy import SQLAlchemy
 
@@ -9,7 +8,6 @@ from services.database import Base
 
 # Tables derive from our own Base, so that services need no Flask; this gives the app its engine.
 db = SQLAlchemy(model_class=Base)
-migrate = Migrate()
 sock = Sock()
 cors = CORS()
 

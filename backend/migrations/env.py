@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: with the engine that the start-up hands over, or with the app's."""
+"""How Alembic reaches the database: with the engine that `backend/setup.py` hands over."""
 
 from typing import Any, Literal
 
@@ -18,11 +18,7 @@ def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
 
 
 all_tables()
-engine: Engine | None = context.config.attributes.get("engine")
-if engine is None:
-    from backend.extensions import db
-
-    engine = db.engine
+engine: Engine = context.config.attributes["engine"]
 
 with engine.execution_options(write=True).connect() as connection:
     # Batch mode rebuilds a table; with foreign keys on, that would delete the rows that point to it. SQLite
