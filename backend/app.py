@@ -8,7 +8,7 @@ from typing import Any
 
 import blueprints
 import orjson
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
 
@@ -18,6 +18,7 @@ from backend.errors import register_errors
 from backend.logs import log_requests, set_up_logs
 from blueprints.kit.auth import authenticate, init_tokens
 from blueprints.kit.limits import make_limiter
+from blueprints.kit.uploads import receive_uploads
 from blueprints.kit.validation import refuse_invalid
 from services import VERSION
 from services.assemble import Services, assemble
@@ -50,7 +51,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     init_tokens(app)
     app.before_request(authenticate)
     app.extensions["limiter_of_app"] = make_limiter(app, settings)
-    app.before_request(bound_body)
+    receive_uploads(app)
     app.after_request(write_headers)
     register_errors(app)
     for blueprint in find_blueprints():
@@ -98,12 +99,6 @@ def name_request() -> None:
     """Give the request its id: a sane incoming one, else a new one."""
     sent = request.headers.get("X-Request-ID", "")
     g.request_id = sent if SANE_REQUEST_ID.fullmatch(sent) else f"req-{secrets.token_hex(8)}"
-
-
-def bound_body() -> None:
-    """Refuse a JSON body over `MAX_JSON_MB` before it is read; uploads have limits of their own."""
-    if request.mimetype != "multipart/form-data":
-        request.max_content_length = current_app.extensions["services"].settings.max_json_mb * 2**20
 
 
 def write_headers(response: Response) -> Response:

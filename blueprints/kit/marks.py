@@ -17,13 +17,16 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Marks:
-    """`public`: needs no token. `account`: needs one even under AUTH=open. `admin`: needs an admin."""
+    """`public`: needs no token. `account`: needs one even under AUTH=open. `admin`: needs an admin.
+
+    `upload`: takes one picture or sound, many of them, or a data set; see `kit/uploads.py`.
+    """
 
     limit: Limit | None = None
     public: bool = False
     account: bool = False
     admin: bool = False
-    upload: Literal["picture", "dataset"] | None = None
+    upload: Literal["picture", "pictures", "dataset"] | None = None
 
 
 def mark(**changes: Any) -> Callable[[View], View]:
