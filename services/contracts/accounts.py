@@ -66,7 +66,7 @@ class TokenView(BaseModel):
 
     token: str = Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9…"])
     expires_in: int = Field(description="Seconds that `token` is good for", examples=[3600])
-    token_type: Literal["Bearer"]
+    token_type: Literal["Bearer"] = Field("Bearer")
     refresh_token: str = Field(examples=["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9…"])
 
 
