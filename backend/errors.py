@@ -4,7 +4,7 @@ import logging
 
 from flask import Flask, Response, current_app, g, jsonify
 from flask_limiter import RateLimitExceeded
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable
 
 from blueprints.kit.problems import BY_HTTP_STATUS, INTERNAL_ERROR, describe, error_body, say, status_of
 from services.errors import Cancelled, ServiceError, TooMany, Unauthenticated, Unavailable
@@ -17,6 +17,7 @@ SENTENCES: dict[int, tuple[str, str]] = {
     405: ("This address does not answer this method.", "该接口不支持此请求方法。"),
     413: ("The body is larger than this route takes.", "请求体超过大小限制。"),
     415: ("This route does not take this content type.", "不支持的内容类型。"),
+    416: ("The file has no such range.", "请求的范围超出文件大小。"),
     429: ("Too many requests; try again after the time in Retry-After.", "请求过于频繁，请稍后重试。"),
 }
 
@@ -49,6 +50,8 @@ def tell_http_error(error: HTTPException) -> Response:
     sentences = SENTENCES.get(status)
     response = jsonify(error_body(row, say(*sentences) if sentences else str(error.description or error.name)))
     response.status_code = status
+    if isinstance(error, RequestedRangeNotSatisfiable) and error.length is not None:
+        response.headers["Content-Range"] = f"{error.units} */{error.length}"
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     if isinstance(error, RateLimitExceeded):

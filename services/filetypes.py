@@ -32,6 +32,7 @@ BRANDS = {
     b"M4B ": "audio/mp4",
     b"qt  ": "video/quicktime",
 }
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 TEXT = "text/plain"
 UNKNOWN = "application/octet-stream"
 
@@ -41,7 +42,7 @@ def media_type(head: bytes) -> str:
     for beginning, found in BEGINNINGS:
         if head.startswith(beginning):
             return found
-    return _media_in_box(head) or (TEXT if head and _is_text(head) else _mpeg_audio(head) or UNKNOWN)
+    return _media_in_box(head) or _mpeg_audio(head) or (TEXT if head and _is_text(head) else UNKNOWN)
 
 
 def _media_in_box(head: bytes) -> str | None:
@@ -57,13 +58,13 @@ def _media_in_box(head: bytes) -> str | None:
 
 def _mpeg_audio(head: bytes) -> str | None:
     """Sound that begins with a frame: eleven bits of synchronisation; no layer means AAC."""
-    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head[1] == 0xFF or head[2] & 0xF0 == 0xF0:
+    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head[:2] in (b"\xff\xff", UTF_16_MARKS[0]):
         return None
     return "audio/mpeg" if head[1] & 0x06 else "audio/aac"
 
 
 def _is_text(head: bytes) -> bool:
     """No control bytes but white space; UTF-8, UTF-16 with its mark, and GB18030 are all text."""
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if head[:2] in UTF_16_MARKS:
         return True
     return not any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head)

@@ -20,6 +20,8 @@ def _either(*names: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
+    """Every knob of the service, by its environment variable's name in lower case."""
+
     model_config = SettingsConfigDict(
         env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True
     )
@@ -59,6 +61,8 @@ class Settings(BaseSettings):
     """How long an access token is good."""
     refresh_token_days: int = 30
     """How long a refresh token is good."""
+    outputs_auth: bool = False
+    """Asks for a token under `/outputs` too; pages can then no longer show results by `<img>` and `<audio>`."""
 
     # Storage
     database_url: str = "sqlite:///polymath.db"
@@ -143,6 +147,16 @@ class Settings(BaseSettings):
     """Context of each of those chats, in tokens; a model's own limit is never exceeded."""
     cpu_threads: int = 0
     """Threads of a local engine; 0 takes every core."""
+
+    # Jobs
+    job_runner: Literal["thread", "celery", "inline"] = "thread"
+    """Who runs jobs: threads of the engine host, Celery workers (needs `REDIS_URL`), or the request itself."""
+    lane_gpu: int = 1
+    """Jobs on local models and trainings that run at once on one host."""
+    lane_cpu: int = 2
+    """Jobs that mostly compute without a model, at once on one host."""
+    lane_io: int = 16
+    """Jobs that mostly wait for a provider, at once on one host."""
     sync_wait_seconds: float = 300
     """How long a route whose document shows a finished answer waits for its job."""
 

@@ -1,0 +1,78 @@
+"""Results as files: whoever knows a name of 128 random bits may read it, and nothing lists them."""
+
+import re
+from pathlib import Path
+
+from flask import Response, g, send_file
+from pydantic import BaseModel, Field
+
+from blueprints.kit.auth import identify_caller
+from blueprints.kit.blueprint import make_blueprint
+from blueprints.kit.context import services
+from blueprints.kit.marks import mark
+from services.errors import NotFound
+
+bp = make_blueprint("files", url_prefix="/outputs", about="Pictures, sounds, films and data sets that were made")
+
+KINDS = {"images", "audio", "video", "datasets"}
+NAME = re.compile(r"[A-Za-z0-9_-]{16,128}(\.[a-z0-9]{1,8})?")
+# What a browser may show in place. All else is handed out as a file to keep, and none of it as a page.
+MEDIA = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mp3": "audio/mpeg",
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".aac": "audio/aac",
+    ".m4a": "audio/mp4",
+}
+DOCUMENTS = {
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".csv": "text/csv; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".zip": "application/zip",
+}
+
+
+class OutputPath(BaseModel):
+    kind: str = Field(examples=["images"])
+    name: str = Field(examples=["0123456789abcdef0123456789abcdef.png"])
+
+
+@bp.get("/<string:kind>/<string:name>", security=[], responses={200: {"description": "The file", "content": {"*/*": {}}}})
+@mark(public=True, limit="status")
+def show(path: OutputPath) -> Response:
+    """Read a result. The name is the right to read, unless `OUTPUTS_AUTH` asks for a token as well."""
+    if services().settings.outputs_auth:
+        g.identity = identify_caller(anonymous=False)
+    return send_output(locate(path.kind, path.name))
+
+
+def locate(kind: str, name: str) -> Path:
+    """Where the output *name* lies. Raises NotFound, for a name that leads elsewhere too."""
+    file = services().settings.data_dir / "outputs" / kind / name
+    if kind not in KINDS or not NAME.fullmatch(name) or file.is_symlink() or not file.is_file():
+        raise NotFound("There is no such file.", "文件不存在。")
+    return file
+
+
+def send_output(file: Path) -> Response:
+    """*file*, whole, in ranges, or not at all where the client has it."""
+    kind = MEDIA.get(file.suffix)
+    response = send_file(
+        file.resolve(),
+        mimetype=kind or DOCUMENTS.get(file.suffix, "application/octet-stream"),
+        as_attachment=kind is None,
+        download_name=file.name,
+    )
+    response.headers["Cache-Control"] = "private"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
