@@ -193,7 +193,13 @@ def test_every_requirement_is_pinned() -> None:
 
 
 def test_every_model_has_a_licence() -> None:
-    rows = tomllib.loads(text_of("models/catalog.toml"))["models"]
+    rows = tomllib.loads(text_of("models/catalog.toml"))
     assert rows
-    items = rows.items() if isinstance(rows, dict) else [(row["id"], row) for row in rows]
-    assert [name for name, row in items if not row.get("licence")] == []
+    assert [name for name, row in rows.items() if not row.get("licence")] == []
+
+
+def test_licences_of_starter_models_are_told() -> None:
+    told = dict(re.findall(r"^\| `(.+?)` \| (.+?) \|", text_of("docs/licences.md"), re.MULTILINE))
+    rows = tomllib.loads(text_of("models/catalog.toml"))
+    wanted = {name: row["licence"] for name, row in rows.items() if row.get("starter")}
+    assert {name: told.get(name) for name in wanted} == wanted
