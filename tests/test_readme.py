@@ -1,15 +1,22 @@
 """README's examples run as they stand, with only the address and the password put in."""
 
+import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+from services.assemble import Services
+from services.contracts.chat import ChatMessage, ChatRequest
+from services.contracts.models import CatalogRow, ChatFlags
+from services.providers import all_providers
+from tests.fakes import samples
+from tests.fakes.openai import OpenAIFake
 from tests.live import ADMIN_PASSWORD, LiveServer
 from tests.test_truth import blocks
-
-pytestmark = pytest.mark.slow
 
 
 def example(language: str, word: str, server: LiveServer) -> str:
@@ -24,18 +31,39 @@ def run(*command: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_curl_streams(open_server: LiveServer) -> None:
     said = run("bash", "-c", example("bash", "/api/chat/stream", open_server))
     assert said.startswith("data: {") and said.endswith("data: [DONE]\n\n")
     assert '"finish_reason":"stop"' in said or '"finish_reason":"length"' in said
 
 
+@pytest.mark.slow
 def test_python_streams(open_server: LiveServer) -> None:
     assert run(sys.executable, "-c", example("python", "/api/chat/stream", open_server)).strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="node plays the browser")
 def test_a_browsers_fetch_streams(open_server: LiveServer) -> None:
     token = open_server.login()["Authorization"].removeprefix("Bearer ")
     call = f"ask({open_server.url!r}, {token!r}, 'Where is Paris?', (piece) => process.stdout.write(piece))"
     assert run("node", "-e", example("js", "fetch(", open_server) + call).strip()
+
+
+def test_the_provider_answers(services: Services, openai_fake: OpenAIFake, tmp_path: Path) -> None:
+    all_providers()  # It remembers them, so that the example's class stays out of other tests.
+    (code,) = [code for code in blocks("README.md", "python") if "(OpenAILike)" in code]
+    (tmp_path / "moonshot.py").write_text(code)
+    kind = runpy.run_path(str(tmp_path / "moonshot.py"))["Moonshot"]
+    provider = kind(services.outbound, key=openai_fake.key, base_url=openai_fake.base_url, trusted=True)
+    request = ChatRequest(messages=[ChatMessage(role="user", content="hi")])
+    assert provider.chat("gpt-4o", ChatFlags()).reply(request).text == samples.TEXT
+    (settings,) = [code for code in blocks("README.md", "python") if f"{kind.key_setting}: str" in code]
+    assert f"{kind.url_setting}: str" in settings
+
+
+def test_the_row_is_a_row() -> None:
+    (code,) = blocks("README.md", "toml")
+    ((name, row),) = tomllib.loads(code).items()
+    assert CatalogRow.model_validate({"id": name, **row}).sources[0].hub
