@@ -1,0 +1,204 @@
+"""Every model that can be named, and the way from a name to who answers.
+
+Rows come from `models/catalog.toml`: a checkpoint is data. What users trained comes from *more_rows*.
+"""
+
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.contracts.models import Ability, CatalogRow, ChatFlags, Manifest
+from services.errors import NotFound, Unavailable
+from services.providers import all_providers, find_provider
+from services.settings import ROOT, Settings
+
+if TYPE_CHECKING:
+    from services.credentials import Credentials
+
+CATALOG_FILE = ROOT / "models" / "catalog.toml"
+MANIFEST = "polymath.json"
+LOCAL = "local"
+LONGEST_NAME = 256
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who answers for a name: `provider` is `local` or a provider's, `upstream_model` what it is called there.
+
+    `credentials` are the user's own where a stored configuration serves instead of the operator's key.
+    """
+
+    name: str
+    provider: str
+    upstream_model: str
+    flags: ChatFlags = field(default_factory=ChatFlags)
+    row: CatalogRow | None = None
+    credentials: "Credentials | None" = None
+
+
+class Catalog:
+    """The rows, what of them is installed, and `resolve`. *more_rows* gives rows that are not in the file.
+
+    Safe from many threads. No name ever becomes a path: names only find rows, and rows have folders.
+    """
+
+    def __init__(
+        self, settings: Settings, *, file: Path = CATALOG_FILE, more_rows: Callable[[], Iterable[CatalogRow]] = list
+    ) -> None:
+        self._settings = settings
+        self._file = file
+        self._more_rows = more_rows
+
+    def rows(self, ability: Ability | None = None) -> list[CatalogRow]:
+        """Every row in the file's order and then the others, or those with *ability*."""
+        rows = [*self._fixed, *self._more_rows()]
+        return [row for row in rows if ability is None or ability in row.abilities]
+
+    def find(self, name: str) -> CatalogRow:
+        """The row called *name*, by id or alias. Raises NotFound."""
+        row = self._look_up(name)
+        if row is None:
+            raise _nobody_has(name)
+        return row
+
+    def folder(self, row: CatalogRow) -> Path:
+        """Where the weights of *row* lie, or would."""
+        return self._settings.models_dir / (row.folder or row.id)
+
+    def installed(self, row: CatalogRow) -> bool:
+        """Whether the weights of *row* are here; a remote model needs none."""
+        if not row.local:
+            return True
+        # A folder under the model's name appears whole, by one rename; what was made here has no manifest.
+        return (self.folder(row) / MANIFEST).is_file() if row.sources else self.folder(row).is_dir()
+
+    def available(self, row: CatalogRow) -> bool:
+        """Whether *row* could answer now: installed, or its provider needs no key or has the operator's."""
+        if row.local:
+            return self.installed(row)
+        provider = find_provider(row.provider)
+        return self._operator_has_key(row) or bool(provider and not provider.key_setting)
+
+    def path(self, row: CatalogRow) -> Path:
+        """The folder of an installed model. Raises Unavailable with the command that installs it."""
+        if not self.installed(row):
+            command = f"flask models pull {row.id}"
+            raise Unavailable(
+                "Model {model} is not installed; run: {command}",
+                "模型 {model} 尚未安装，请运行：{command}",
+                details={"reason": "model_not_installed", "model": row.id, "command": command},
+                model=row.id,
+                command=command,
+            )
+        return self.folder(row)
+
+    def manifest(self, row: CatalogRow) -> Manifest:
+        """What was installed for *row*. Raises Unavailable."""
+        return Manifest.model_validate_json((self.path(row) / MANIFEST).read_bytes())
+
+    def resolve(self, name: str | None, ability: Ability) -> Route:
+        """Who answers for *name*: a catalog id, then `provider/model`, then a vendor's prefix.
+
+        No name takes the setting for *ability*, else the newest installed, else the first provider with a
+        key; never demo in silence. Raises NotFound for a model that nobody has, Unavailable for one that is
+        not installed. `services/routes.py` adds what users configured; whether a provider has a key is asked
+        when it is opened.
+        """
+        if not name:
+            return self._default(ability)
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise _nobody_has(name[:40])
+        row = self._look_up(name)
+        if row is None:
+            route = self._by_provider(name, ability) or _by_prefix(name)
+        else:
+            route = _route(row) if ability in row.abilities else None
+        if route is None:
+            raise _nobody_has(name)
+        if route.row and route.row.local:
+            self.path(route.row)
+        return route
+
+    def _look_up(self, name: str) -> CatalogRow | None:
+        return self._by_name.get(name) or next((row for row in self._more_rows() if name in _names(row)), None)
+
+    def _by_provider(self, name: str, ability: Ability) -> Route | None:
+        before, _, model = name.partition("/")
+        row = self._look_up(model)
+        if before == LOCAL:
+            return _route(row) if row and row.local and ability in row.abilities else None
+        provider = find_provider(before)
+        if provider is None or not model:
+            return None
+        if row is None or row.provider != provider.name:
+            return Route(name, provider.name, model)
+        return Route(name, provider.name, row.upstream_model or model, row.flags, row)
+
+    def _default(self, ability: Ability) -> Route:
+        if ability == "chat" and self._settings.default_chat_model:
+            return self.resolve(self._settings.default_chat_model, ability)
+        rows = [row for row in self.rows(ability) if not row.retired]
+        installed = [row for row in rows if row.local and self.installed(row)]
+        if installed:
+            return _route(max(installed, key=self._installed_at))
+        with_key = (row for row in rows if self._operator_has_key(row))
+        if first := next(with_key, None):
+            return _route(first)
+        raise Unavailable(
+            "No model for {ability} is installed and no provider has a key; run: flask models pull starter",
+            "没有可用于 {ability} 的模型，也未配置服务商密钥，请运行：flask models pull starter",
+            details={"reason": "no_model", "command": "flask models pull starter"},
+            ability=ability,
+        )
+
+    def _operator_has_key(self, row: CatalogRow) -> bool:
+        provider = find_provider(row.provider)
+        return bool(provider and provider.key_setting and getattr(self._settings, provider.key_setting))
+
+    def _installed_at(self, row: CatalogRow) -> datetime:
+        if row.sources:
+            return self.manifest(row).installed_at
+        return datetime.fromtimestamp(self.folder(row).stat().st_mtime, UTC)
+
+    @cached_property
+    def _fixed(self) -> list[CatalogRow]:
+        tables = tomllib.loads(self._file.read_text(encoding="utf-8"))
+        return [CatalogRow.model_validate({"id": name, **table}) for name, table in tables.items()]
+
+    @cached_property
+    def _by_name(self) -> dict[str, CatalogRow]:
+        found: dict[str, CatalogRow] = {}
+        for row in self._fixed:
+            for name in _names(row):
+                if name in found:
+                    raise ValueError(f"{self._file.name}: two models are called {name}")
+                found[name] = row
+        return found
+
+
+def _by_prefix(name: str) -> Route | None:
+    for provider in all_providers():
+        if provider.model_prefixes and "/" not in name and name.startswith(provider.model_prefixes):
+            return Route(name, provider.name, name)
+    return None
+
+
+def _names(row: CatalogRow) -> list[str]:
+    return [row.id, *row.aliases]
+
+
+def _route(row: CatalogRow) -> Route:
+    return Route(row.id, row.provider, row.upstream_model or row.id, row.flags, row)
+
+
+def _nobody_has(name: str) -> NotFound:
+    return NotFound(
+        "There is no model {name} here; GET /api/models lists those there are.",
+        "模型 {name} 不存在，可通过 GET /api/models 查看可用模型。",
+        details={"reason": "model_not_found"},
+        name=repr(name),
+    )

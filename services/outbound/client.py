@@ -1,0 +1,193 @@
+"""Calls to providers and downloads of what they made."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import orjson
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.response import BaseHTTPResponse
+
+from services import cancellation, connections
+from services.errors import TooLarge, UpstreamFailed, UpstreamTimeout
+from services.outbound.guard import Guard, open_guarded_pool
+from services.outbound.retries import Attempts
+from services.settings import Settings
+
+MOST_REDIRECTS = 5
+LARGEST_ANSWER_BYTES = 64 * 2**20
+CHUNK_BYTES = 2**16
+REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class Outbound:
+    """*trusted* calls go to addresses of the operator as they are; all others through the guard.
+
+    Methods may be called from any thread. A wait ends when the current cancellation is thrown.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._trusted = connections.open_pool()
+        self.guard = Guard(settings)
+        self._guarded = open_guarded_pool(self.guard)
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        json_body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        read_seconds: float,
+        trusted: bool,
+    ) -> Iterator[BaseHTTPResponse]:
+        """An answer whose body is not read yet, whatever its status; tried again before its first byte.
+
+        Raises UpstreamTimeout, UpstreamFailed, Malformed for an address that is refused, or Cancelled.
+        """
+        response = self._send(method, url, json_body, dict(headers or {}), read_seconds, trusted)
+        watched = _Watched(response)
+        try:
+            with told(url):
+                yield watched  # type: ignore[misc]
+        finally:
+            connections.end(response, whole=watched.whole)
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        json_body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        read_seconds: float | None = None,
+        trusted: bool,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and the whole body, up to 64 MiB."""
+        seconds = read_seconds or self.settings.upstream_answer_seconds
+        with self.open(
+            method, url, json_body=json_body, headers=headers, read_seconds=seconds, trusted=trusted
+        ) as response:
+            return response.status, response.headers, read_bounded(response, LARGEST_ANSWER_BYTES)
+
+    def download(self, url: str, path: Path, *, max_bytes: int, trusted: bool = False) -> str:
+        """Bring *url* to the file *path*; its content type. Follows redirects, each checked like the first.
+
+        Raises TooLarge over *max_bytes*; nothing is left at *path* then.
+        """
+        for _ in range(MOST_REDIRECTS + 1):
+            if not trusted:
+                self.guard.check_url(url)
+            seconds = self.settings.upstream_idle_seconds
+            with self.open("GET", url, read_seconds=seconds, trusted=trusted) as response:
+                if response.status in REDIRECTS:
+                    # The second hop is the provider's word and not the operator's.
+                    url, trusted = urljoin(url, response.headers.get("location", "")), False
+                    continue
+                if response.status != 200:
+                    raise failed_download(response.status)
+                _save(response, path, max_bytes)
+                return str(response.headers.get("content-type", "")).partition(";")[0]
+        raise failed_download(310)
+
+    def _send(
+        self, method: str, url: str, json_body: Any, headers: dict[str, str], read_seconds: float, trusted: bool
+    ) -> BaseHTTPResponse:
+        if not trusted:
+            self.guard.check_url(url)
+        pool = self._trusted if trusted else self._guarded
+        body = None if json_body is None else orjson.dumps(json_body)
+        if body is not None:
+            headers = {"Content-Type": "application/json", **headers}
+        timeout = urllib3.Timeout(connect=self.settings.upstream_connect_seconds, read=read_seconds)
+        attempts = Attempts(self.settings.upstream_retries)
+        while True:
+            response: BaseHTTPResponse | None = None
+            try:
+                response = pool.request(
+                    method, url, body=body, headers=headers, timeout=timeout, preload_content=False, redirect=False
+                )
+                again = response.status >= 400 and attempts.may_retry(response.status, response.headers)
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                if not attempts.may_retry(None, {}):
+                    raise _failure(error, url) from error
+                continue
+            except HTTPError as error:  # It may have been heard, and paid for.
+                raise _failure(error, url) from error
+            if not again:
+                return response
+            response.close()
+
+
+class _Watched:
+    """A response that knows whether its body was read to the end, so that its connection may be kept."""
+
+    def __init__(self, response: BaseHTTPResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers = response.headers
+        self.whole = False
+
+    def read1(self, amount: int = CHUNK_BYTES) -> bytes:
+        data = self._response.read1(amount)
+        self.whole = not data
+        return data
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Tell what goes wrong inside, while an answer of *url* is read, as our errors."""
+    try:
+        yield
+    except HTTPError as error:
+        raise _failure(error, url) from error
+
+
+def read_bounded(response: BaseHTTPResponse, max_bytes: int) -> bytes:
+    """The whole body. Raises UpstreamFailed when it is larger than *max_bytes*."""
+    pieces, size = [], 0
+    while piece := response.read1(CHUNK_BYTES):
+        size += len(piece)
+        if size > max_bytes:
+            raise UpstreamFailed("The provider's answer is too large.", "上游返回的内容过大。", kind="too_large")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def failed_download(status: int) -> UpstreamFailed:
+    """A file that the provider names and does not give."""
+    return UpstreamFailed(
+        "The provider's file could not be fetched (status {status}).",
+        "无法获取上游文件（状态码 {status}）。",
+        kind="download",
+        status=status,
+    )
+
+
+def _save(response: BaseHTTPResponse, path: Path, max_bytes: int) -> None:
+    try:
+        with path.open("wb") as file:
+            while piece := response.read1(CHUNK_BYTES):
+                file.write(piece)
+                if file.tell() > max_bytes:
+                    raise TooLarge("The file is larger than {most} MiB.", "文件超过 {most} MiB。", most=max_bytes // 2**20)
+                time.sleep(0)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _failure(error: HTTPError, url: str) -> Exception:
+    if switch := cancellation.current():
+        switch.check()
+    host = urlsplit(url).hostname or "upstream"
+    if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
+        return UpstreamTimeout("{host} did not answer in time.", "{host} 响应超时。", host=host)
+    kind = "connection" if isinstance(error, NewConnectionError) else "stream_broken"
+    return UpstreamFailed("The connection to {host} failed.", "与 {host} 的连接失败。", kind=kind, host=host)

@@ -1,0 +1,111 @@
+"""What a provider is: a remote service that answers for models. Declared by class attributes, found by its file."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import orjson
+
+from services.contracts.chat import ChatModel
+from services.contracts.models import ChatFlags
+from services.errors import UpstreamFailed, UpstreamTimeout
+from services.outbound import Outbound
+from services.providers.failures import raise_failure
+from services.providers.sse import Event, EventReader
+
+
+class Provider(ABC):
+    """A vendor with a key and a base URL. *trusted* says that the operator, and not a user, chose the URL."""
+
+    name: ClassVar[str]
+    """Before the slash in `provider/model`."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    key_setting: ClassVar[str] = ""
+    """The setting that holds the operator's key; empty where none is needed."""
+    url_setting: ClassVar[str] = ""
+    """The setting that holds the operator's base URL."""
+    model_prefixes: ClassVar[tuple[str, ...]] = ()
+    """Names that begin so are this vendor's."""
+    models_path: ClassVar[str] = "/models"
+    """Where it lists its models: a call that costs nothing and yet needs the key."""
+    offline: ClassVar[bool] = False
+    """It calls nobody, and so has neither key nor address."""
+
+    def __init__(self, outbound: Outbound, *, key: str = "", base_url: str = "", trusted: bool = False) -> None:
+        self.outbound = outbound
+        self.key = key
+        self.base_url = base_url.rstrip("/")
+        self.trusted = trusted
+
+    @abstractmethod
+    def chat(self, model: str, flags: ChatFlags) -> ChatModel:
+        """The chat model that this provider calls *model*."""
+
+    def headers(self) -> dict[str, str]:
+        """What every call carries."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+    def post(self, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+        """The JSON answer of a call. Raises what the provider's refusal means."""
+        status, answered, data = self.outbound.call(
+            "POST", self.base_url + path, json_body=body, headers=self.headers() | headers, trusted=self.trusted
+        )
+        if status != 200:
+            raise_failure(status, answered, data, key=self.key)
+        return parse_answer(data, key=self.key)
+
+    @contextmanager
+    def stream(self, path: str, body: dict[str, Any], **headers: str) -> Iterator[Iterator[list[Event]]]:
+        """The events of a streamed call, those that arrive together in one list.
+
+        Raises what the provider's refusal means, and UpstreamTimeout when nothing but keep-alives comes.
+        """
+        settings = self.outbound.settings
+        wanted = {"Accept": "text/event-stream", "Accept-Encoding": "identity", **self.headers(), **headers}
+        with self.outbound.open(
+            "POST",
+            self.base_url + path,
+            json_body=body,
+            headers=wanted,
+            read_seconds=max(settings.upstream_first_byte_seconds, settings.upstream_idle_seconds),
+            trusted=self.trusted,
+        ) as response:
+            if response.status != 200:
+                raise_failure(response.status, response.headers, read_error(response), key=self.key)
+            yield self._events(response)
+
+    def _events(self, response: Any) -> Iterator[list[Event]]:
+        reader, settings = EventReader(), self.outbound.settings
+        deadline = time.monotonic() + settings.upstream_first_byte_seconds
+        while data := response.read1():
+            events = reader.feed(data)
+            if events:
+                deadline = time.monotonic() + settings.upstream_idle_seconds
+                yield events
+            elif time.monotonic() > deadline:  # Comments keep the connection awake and say nothing.
+                raise UpstreamTimeout("The provider sends nothing.", "上游长时间没有返回内容。")
+        if rest := reader.end():
+            yield rest
+
+
+def read_error(response: Any) -> bytes:
+    """The beginning of an error's body."""
+    pieces = b""
+    while len(pieces) < 2**16 and (piece := response.read1()):
+        pieces += piece
+    return pieces
+
+
+def parse_answer(data: bytes, *, key: str = "") -> dict[str, Any]:
+    """The JSON object of a whole answer; an error that comes as 200 is an error."""
+    try:
+        answer = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UpstreamFailed("The provider's answer is not JSON.", "上游返回的不是 JSON。", kind="server") from error
+    if not isinstance(answer, dict):
+        raise UpstreamFailed("The provider's answer is not an object.", "上游返回的内容无法识别。", kind="server")
+    if answer.get("error") or (answer.get("code") and "output" not in answer and "choices" not in answer):
+        raise_failure(200, {}, data, key=key)
+    return answer
