@@ -121,7 +121,9 @@ def find_lines(pattern: re.Pattern[str]) -> list[str]:
 
 
 def test_services_say_what_they_do() -> None:
-    missing = {name_of(path): source.undocumented(read(path)) for path in sources() if "services" in path.parts}
+    missing = {
+        name_of(path): source.undocumented(read(path), path.stem) for path in sources() if "services" in path.parts
+    }
     assert {name: names for name, names in missing.items() if names} == {}
 
 
@@ -209,10 +211,13 @@ def test_the_guard_sees_missing_docstrings() -> None:
             @abstractmethod
             def keep(self): ...
 
+        class HouseRoom:
+            def act(self): ...
+
         def public(): ...
         def _private(): ...
     """)
-    assert source.undocumented(ast.parse(code)) == ["the module", "Deeds", "Promise.keep", "public"]
+    assert source.undocumented(ast.parse(code), "house_room") == ["the module", "Deeds", "Promise.keep", "public"]
 
 
 def test_the_guard_sees_words_and_paths() -> None:
