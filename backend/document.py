@@ -10,11 +10,10 @@ from flask_openapi3 import OpenAPI
 from blueprints.kit.marks import mark
 
 PAGE_DIR = Path(__file__).parent / "docs_page"
-PAGE_POLICY = (
-    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
-)
+PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 OPTIONS: dict[str, Any] = {
     "doc_ui": False,
+    "static_folder": None,
     "security_schemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or sk-… key"}},
 }
 
@@ -26,21 +25,25 @@ def serve(app: OpenAPI) -> None:
     @app.route("/openapi.json")
     @mark(public=True, limit="none")
     def openapi_document() -> Response:
+        """Read the OpenAPI 3.1 document of this API."""
         return jsonify(build(app))
 
     @app.route("/docs")
     @mark(public=True, limit="none")
     def docs_page() -> Response:
+        """Read and try the API in a browser."""
         return _with_policy(send_from_directory(PAGE_DIR, "index.html"))
 
     @app.route("/docs/page.js")
     @mark(public=True, limit="none")
     def docs_script() -> Response:
+        """Load the script of that page."""
         return send_from_directory(PAGE_DIR, "page.js")
 
     @app.route("/docs/assets/<path:name>")
     @mark(public=True, limit="none")
     def docs_asset(name: str) -> Response:
+        """Load the other parts of that page, from here and not from the network."""
         return send_from_directory(assets, name)
 
 

@@ -13,6 +13,7 @@ from flask import Flask
 
 from backend.commands import documents
 from backend.commands.settings import environment_name, example, show
+from backend.document import readable
 from services import VERSION
 from services.settings import Settings
 from tests.source import ROOT
@@ -107,7 +108,7 @@ def test_every_route_says_what_it_does(app: Flask) -> None:
 
 
 def test_the_table_reads_rules_as_people_write_them() -> None:
-    assert documents.readable("/api/keys/<string:key_id>/<path:rest>/<name>") == "/api/keys/{key_id}/{rest}/{name}"
+    assert readable("/api/keys/<string:key_id>/<path:rest>/<name>") == "/api/keys/{key_id}/{rest}/{name}"
 
 
 # Documents
