@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from flask import Response, g, send_file
 from pydantic import BaseModel, Field
@@ -40,14 +41,17 @@ DOCUMENTS = {
     ".txt": "text/plain; charset=utf-8",
     ".zip": "application/zip",
 }
+FILE: dict[int, dict[str, Any]] = {200: {"description": "The file", "content": {"*/*": {}}}}
 
 
 class OutputPath(BaseModel):
-    kind: str = Field(examples=["images"])
-    name: str = Field(examples=["0123456789abcdef0123456789abcdef.png"])
+    kind: str = Field(description="`images`, `audio`, `video` or `datasets`")
+    name: str
 
 
-@bp.get("/<string:kind>/<string:name>", security=[], responses={200: {"description": "The file", "content": {"*/*": {}}}})
+@bp.get(
+    "/<string:kind>/<string:name>", security=[], responses={200: {"description": "The file", "content": {"*/*": {}}}}
+)
 @mark(public=True, limit="status")
 def show(path: OutputPath) -> Response:
     """Read a result. The name is the right to read, unless `OUTPUTS_AUTH` asks for a token as well."""

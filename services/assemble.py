@@ -6,8 +6,11 @@ from typing import Literal
 from services.catalog import Catalog
 from services.compute.calls import Calls, HostCalls, InlineCalls
 from services.compute.jobs import Jobs
+from services.compute.runners import open_runner
+from services.credentials import StoredCredentials
 from services.database import Database, open_database
 from services.engines.pool import ModelPool
+from services.keyuse import KeyUses
 from services.outbound import Outbound
 from services.secrets import engine_token
 from services.settings import Settings
@@ -23,15 +26,19 @@ class Services:
     settings: Settings
     database: Database
     catalog: Catalog
+    credentials: StoredCredentials
     outbound: Outbound
     calls: Calls
     jobs: Jobs
     pool: ModelPool
     usage: UsageWriter
+    key_uses: KeyUses
 
     def close(self) -> None:
         """Write down what waits and let go of models and connections; at the end of the process."""
+        self.jobs.runner.stop()
         self.usage.close()
+        self.key_uses.close()
         self.pool.close()
         self.database.close()
 
@@ -43,13 +50,17 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     `worker` run it; `inline` is web and host in one, for tests and `python wsgi.py`.
     """
     database = database or open_database(settings.sqlalchemy_url)
-    return Services(
+    services = Services(
         settings=settings,
         database=database,
         catalog=Catalog(settings),
+        credentials=StoredCredentials(database),
         outbound=Outbound(settings),
         calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),
-        jobs=Jobs(database),
+        jobs=Jobs(database, settings, open_runner(settings, place)),
         pool=ModelPool(settings),
         usage=UsageWriter(database),
+        key_uses=KeyUses(database),
     )
+    services.jobs.bind(services)
+    return services

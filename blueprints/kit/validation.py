@@ -5,7 +5,7 @@ pydantic as None, so this asks again which it was. It also runs `json.loads` ove
 the prompt "123" into a number; `FormModel` reads the form itself.
 """
 
-from typing import Any, Self, get_origin
+from typing import Any, Self, get_args, get_origin
 
 from flask import request
 from flask_openapi3 import FileStorage
@@ -65,6 +65,8 @@ class FormModel(BaseModel):
             for source in (request.files, request.form):
                 if key in source:
                     sent[key] = source.getlist(key) if many else source[key]
+            if key not in sent and info.is_required() and Upload in (info.annotation, *get_args(info.annotation)):
+                sent[key] = [None] if many else None
         return super().model_validate(sent, **options)
 
 
@@ -81,8 +83,9 @@ def as_error(complaints: list[Any]) -> ServiceError:
     """The first complaint as an error; a missing file is Malformed, all else Invalid with the field's name."""
     first: Complaint = complaints[0]
     field = ".".join(str(part) for part in first["loc"])
-    if any(complaint["type"] == "value_error" and _is_upload(complaint) for complaint in complaints):
-        return _missing_file(field)
+    for complaint in complaints:
+        if complaint["type"] == "value_error" and _is_upload(complaint):
+            return _missing_file(str(complaint["loc"][0]))
     en, zh = SENTENCES.get(first["type"], ("'{field}' is wrong: {message}.", "参数'{field}'无效：{message}。"))
     values = {**(first.get("ctx") or {}), "field": field or "body", "message": first["msg"]}
     reason = "required" if first["type"] in EMPTY else first["type"]

@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 PLAIN = r"^[^\x00-\x1f\x7f]*$"
 PROVIDERS = "`dashscope` or `qwen`, `ark` or `doubao`, `openai`, `openai_like` (vLLM, Ollama, …), `anthropic`"
 
-EXAMPLE = {"name": "my qwen", "provider": "qwen", "api_key": "sk-0123456789abcdef", "model": "qwen-image"}
-
 
 class ConfigurationRequest(BaseModel):
     """A new configuration. Without `is_active` it becomes the active one if its provider has none yet."""
 
-    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"name": "my qwen", "provider": "qwen", "api_key": "sk-…", "model": "qwen-image"}}
+    )
 
     name: str = Field(min_length=1, max_length=100, pattern=PLAIN, description="Works as a provider: `name/model`")
     provider: str = Field(min_length=1, max_length=32, description=PROVIDERS)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from services import metrics
+from services import metrics, routes
 from services.compute.registry import function
 from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, Usage
 from services.errors import Cancelled, ServiceError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def reply(request: ChatRequest, *, services: "Services", owner: str, request_id: str = "") -> ChatReply:
     """The whole answer to *request*, counted for *owner*."""
-    route = services.catalog.resolve(request.model, "chat")
+    route = routes.resolve(request.model, "chat", services=services, owner=owner)
     with Meter(services, route, owner, request_id) as meter:
         answer = open_model(route, services).reply(request)
         meter.count(answer.usage)

@@ -24,6 +24,7 @@ class Anthropic(Provider):
     key_setting = "anthropic_api_key"
     url_setting = "anthropic_base_url"
     model_prefixes = ("claude-",)
+    models_path = "/v1/models"
 
     def headers(self) -> dict[str, str]:
         return {"x-api-key": self.key, "anthropic-version": VERSION}

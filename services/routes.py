@@ -1,0 +1,121 @@
+"""Who answers a user for a model's name: the catalog's word, with the keys and addresses that the user configured."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from services.catalog import LOCAL, Route
+from services.contracts.models import Ability, CatalogRow, ChatFlags
+from services.credentials import Credentials
+from services.errors import Invalid, NotFound, Unavailable
+from services.providers import find_provider
+
+if TYPE_CHECKING:
+    from services.assemble import Services
+
+# What a model that the catalog does not know is taken for when nothing is named: its provider's main trade.
+TRADES: dict[Ability, set[str]] = {
+    "chat": {"openai_like", "openai", "anthropic"},
+    "text-to-image": {"dashscope", "ark"},
+}
+
+
+def resolve(name: str | None, ability: Ability, *, services: "Services", owner: str) -> Route:
+    """Who answers *owner* for *name*.
+
+    A stored active configuration serves before the operator's key, and a configuration's name is a
+    provider's: `name/model`, or `name` alone for its own model. Raises what `Catalog.resolve` raises.
+    """
+    if not name:
+        return _default(ability, services, owner)
+    if _catalog_knows(name, services):
+        return with_credentials(services.catalog.resolve(name, ability), services, owner)
+    return _by_configuration(name, services, owner) or with_credentials(
+        services.catalog.resolve(name, ability), services, owner
+    )
+
+
+def configured(config_id: str, model: str | None, *, services: "Services", owner: str) -> Route:
+    """The route to *model*, or to its own, through one configuration of *owner*. Raises NotFound or Invalid."""
+    credentials = next((found for found in services.credentials.of(owner) if found.id == config_id), None)
+    if credentials is None:
+        raise NotFound("There is no configuration '{id}'.", "配置'{id}'不存在。", id=config_id)
+    wanted = model or credentials.model
+    if not wanted:
+        raise Invalid(
+            "model",
+            "The configuration has no model; name one in 'model'.",
+            "该配置未指定模型，请在'model'中指定。",
+            reason="required",
+        )
+    return _route(wanted, wanted, credentials, services)
+
+
+def with_credentials(route: Route, services: "Services", owner: str) -> Route:
+    """*route* with the active configuration of *owner* for its provider, if there is one."""
+    kind = find_provider(route.provider)
+    if route.provider == LOCAL or kind is None or kind.offline:
+        return route
+    active = (found for found in services.credentials.of(owner) if found.is_active and found.vendor == route.provider)
+    return replace(route, credentials=next(active, None))
+
+
+def _catalog_knows(name: str, services: "Services") -> bool:
+    """Whether *name* is a model's id or begins with a provider's name; both come before what users configured."""
+    before, slash, _ = name.partition("/")
+    if slash and (before == LOCAL or find_provider(before)):
+        return True
+    return _row(name, services) is not None
+
+
+def _by_configuration(name: str, services: "Services", owner: str) -> Route | None:
+    """The configuration that *name* begins with; of two the longer name, then the active, then the newer one."""
+    found = [one for one in services.credentials.of(owner) if name == one.name or name.startswith(f"{one.name}/")]
+    for credentials in sorted(found, key=lambda one: -len(one.name)):
+        model = name[len(credentials.name) + 1 :] or credentials.model
+        if model:
+            return _route(name, model, credentials, services)
+    return None
+
+
+def _default(ability: Ability, services: "Services", owner: str) -> Route:
+    """The setting, else the newest installed; then what the user configured, then the operator's keys."""
+    route: Route | None = None
+    unavailable: Unavailable | None = None
+    try:
+        route = services.catalog.resolve(None, ability)
+    except Unavailable as error:
+        unavailable = error
+    if route and (route.provider == LOCAL or (ability == "chat" and services.settings.default_chat_model)):
+        return with_credentials(route, services, owner)
+    for credentials in services.credentials.of(owner):
+        if credentials.is_active and (own := _own_default(credentials, ability, services)):
+            return own
+    if route:
+        return route
+    assert unavailable is not None
+    raise unavailable
+
+
+def _own_default(credentials: Credentials, ability: Ability, services: "Services") -> Route | None:
+    """The configuration's model where it has *ability*, as far as is known, else the provider's first that has."""
+    if credentials.model:
+        row = _row(credentials.model, services)
+        able = ability in row.abilities if row else credentials.vendor in TRADES.get(ability, set())
+        return _route(credentials.model, credentials.model, credentials, services) if able else None
+    rows = (row for row in services.catalog.rows(ability) if row.provider == credentials.vendor and not row.retired)
+    first = next(rows, None)
+    return _route(first.id, first.upstream_model or first.id, credentials, services) if first else None
+
+
+def _route(name: str, model: str, credentials: Credentials, services: "Services") -> Route:
+    row = _row(model, services)
+    if row is None or row.provider != credentials.vendor:
+        return Route(name, credentials.vendor, model, ChatFlags(), credentials=credentials)
+    return Route(name, credentials.vendor, row.upstream_model or model, row.flags, row, credentials)
+
+
+def _row(name: str, services: "Services") -> CatalogRow | None:
+    try:
+        return services.catalog.find(name)
+    except NotFound:
+        return None
