@@ -1,5 +1,6 @@
 """The OpenAPI document at `/openapi.json` and the page that shows it at `/docs`, all served from here."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,16 @@ def build(app: Flask) -> dict[str, Any]:
 
 
 def _mark_public(app: Flask, path: str, operation: dict[str, Any]) -> None:
-    rules = {rule.rule.replace("<", "{").replace(">", "}"): rule for rule in app.url_map.iter_rules()}
+    rules = {readable(rule.rule): rule for rule in app.url_map.iter_rules()}
     rule = rules.get(path)
     view = app.view_functions.get(rule.endpoint) if rule else None
     if view and getattr(getattr(view, "marks", None), "public", False):
         operation["security"] = []
+
+
+def readable(rule: str) -> str:
+    """A rule as OpenAPI writes it: `{name}` for `<string:name>`."""
+    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
 
 
 def _with_policy(response: Response) -> Response:
@@ -74,5 +80,6 @@ def _with_policy(response: Response) -> Response:
 
 def _assets_dir() -> Path:
     package = find_spec("flask_openapi3_swagger")
-    assert package is not None and package.origin
+    assert package is not None
+    assert package.origin
     return Path(package.origin).parent / "templates" / "swagger"

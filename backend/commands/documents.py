@@ -8,6 +8,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from backend.commands.settings import example
+from backend.document import readable
 from services.settings import ROOT
 
 TABLE = re.compile(r"(?<=<!-- routes -->\n).*?(?=<!-- /routes -->)", re.DOTALL)
@@ -51,11 +52,6 @@ def routes(app: Flask) -> dict[Route, str]:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             found[method, readable(rule.rule)] = what.replace("|", "\\|")
     return found
-
-
-def readable(rule: str) -> str:
-    """A rule as OpenAPI writes it: `{name}` for `<string:name>`."""
-    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
 
 
 def table(heads: tuple[str, ...], told: dict[Route, str]) -> str:
