@@ -87,10 +87,12 @@ def _make_patient(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get("write"):
-            connection.exec_driver_sql("BEGIN")
-            return
-        _begin_immediate(connection.connection.dbapi_connection)  # type: ignore[arg-type]
+        # Straight to the driver: through SQLAlchemy this one word costs 35 of a small read's 140 microseconds.
+        driver: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+        if connection.get_execution_options().get("write"):
+            _begin_immediate(driver)
+        else:
+            driver.execute("BEGIN")
 
 
 def _begin_immediate(connection: sqlite3.Connection) -> None:

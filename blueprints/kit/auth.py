@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
-from flask_jwt_extended.exceptions import JWTExtendedException
+from flask_jwt_extended.exceptions import JWTDecodeError, JWTExtendedException
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
 
 from blueprints.kit.context import services
@@ -26,6 +26,7 @@ from services.secrets import secret_key
 
 ALGORITHM = "HS256"
 BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
+OURS = re.compile(r"[0-9a-f]{32}")
 REMEMBERED_TOKENS = 4096
 
 Claims = dict[str, Any]
@@ -136,8 +137,10 @@ def read_token(token: str, *, kind: str) -> OpenSession:
 
 
 def _decode(token: str) -> Claims:
-    """The claims of a token whose signature is right and which has not expired."""
+    """The claims of a token whose signature is right, which has not expired and is one of ours."""
     claims: Claims = decode_token(token)
+    if not all(OURS.fullmatch(str(claims.get(name))) for name in ("session", "pair")):
+        raise JWTDecodeError("a token of another service with the same key")
     return claims
 
 

@@ -34,7 +34,7 @@ def make_limiter(app: Flask, settings: Settings) -> Limiter:
     """The limiter of *app*; register it after authentication, since it counts by user."""
     limit = ApplicationLimit(
         limit_provider=_limit_text,
-        key_function=lambda: request.remote_addr or "unknown" if limit_name() == "login" else caller(),
+        key_function=caller,
         scope=lambda _endpoint: limit_name(),
         exempt_when=lambda: limit_name() == "none",
     )

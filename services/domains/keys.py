@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, or_, select, update
 
 from services.contracts.accounts import AccountPageQuery, Identity, KeyRequest, KeysView, KeyView, NewKeyView
 from services.errors import NotFound, Unauthenticated
+from services.lookups import Lookup
 from services.paging import read_page
 from services.tables.accounts import KeyTable, UserTable
 from services.usage import utc_now
@@ -21,9 +22,8 @@ KEY_BEGINS = "sk-"
 PREFIX_CHARACTERS = 9
 KEY_ID = re.compile(r"key-[0-9a-f]{16}")
 
-# Asked at every request that carries a key: built once, columns alone, no objects.
-_WHOSE = (
-    select(KeyTable.id.label("key_id"), UserTable.id, UserTable.username, UserTable.role)
+_WHOSE = Lookup(
+    select(KeyTable.id, UserTable.id, UserTable.username, UserTable.role)
     .join(UserTable, UserTable.id == KeyTable.owner)
     .where(
         KeyTable.hash == bindparam("hash"),
@@ -73,15 +73,14 @@ def revoke(key_id: str, *, services: "Services", identity: Identity) -> None:
 
 def identify(key: str, *, services: "Services") -> Identity:
     """Whose *key* is, as the database says now; raises Unauthenticated. The use is noted beside the request."""
-    with services.database.engine.connect() as connection:
-        row = connection.execute(_WHOSE, {"hash": _hash(key), "now": utc_now()}).first()
+    row = _WHOSE.first(services.database, {"hash": _hash(key), "now": utc_now().isoformat(" ", "microseconds")})
     if row is None:
         raise Unauthenticated(
             "The API key is unknown, expired or revoked, or its account is disabled.",
             "API 密钥不存在、已过期或已吊销，或其账号已被禁用。",
         )
-    services.key_uses.note(row.key_id)
-    return Identity(id=row.id, username=row.username, role=row.role)
+    services.key_uses.note(row[0])
+    return Identity(*row[1:])  # type: ignore[arg-type]
 
 
 def _hash(key: str) -> str:

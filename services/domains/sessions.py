@@ -8,6 +8,7 @@ from sqlalchemy import Row, bindparam, delete, select, update
 
 from services.contracts.accounts import ANONYMOUS_ID, Identity, LoginRequest, OpenSession
 from services.errors import Unauthenticated
+from services.lookups import Lookup
 from services.passwords import verify_password
 from services.tables.accounts import SessionTable, UserTable
 from services.usage import utc_now
@@ -15,8 +16,7 @@ from services.usage import utc_now
 if TYPE_CHECKING:
     from services.assemble import Services
 
-# Asked at every request: built once, columns alone, no objects.
-_WHOSE = (
+_WHOSE = Lookup(
     select(UserTable.id, UserTable.username, UserTable.role)
     .join(SessionTable, SessionTable.owner == UserTable.id)
     .where(
@@ -75,13 +75,12 @@ def end(session_id: str, *, services: "Services") -> None:
 
 def identify(session_id: str, pair: str, *, services: "Services") -> Identity:
     """Whose the pair of tokens is, as the database says now; raises Unauthenticated."""
-    with services.database.engine.connect() as connection:
-        row = connection.execute(_WHOSE, {"session": session_id, "pair": pair}).first()
+    row = _WHOSE.first(services.database, {"session": session_id, "pair": pair})
     if row is None:
         raise Unauthenticated(
             "The token is revoked, or its account is disabled; log in again.", "令牌已失效或账号已被禁用，请重新登录。"
         )
-    return Identity(id=row.id, username=row.username, role=row.role)
+    return Identity(*row)  # type: ignore[arg-type]
 
 
 def _find(username: str, services: "Services") -> Row[str, str, bool] | None:
