@@ -4,6 +4,7 @@ Names are those of the five documents that the service replaces; `.env.example` 
 test compares the two. Sources, the later winning: defaults, `.env`, the environment, arguments.
 """
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -137,6 +138,12 @@ class Settings(BaseSettings):
     """Tries after the first, before the first byte reached the client."""
 
     # Local models
+    model_cache_dir: Path = Path.home() / ".cache" / "polymath"
+    """Folder outside of the installation that keeps downloaded archives."""
+    hub_url: str = "https://huggingface.co"
+    """Model hub, or a mirror of it."""
+    hub_token: str = ""
+    """Token for models of the hub that need one."""
     model_idle_seconds: float = 900
     """A local model is unloaded after this long without use; -1 keeps it, 0 unloads at once."""
     model_memory_mb: int = 0
@@ -167,7 +174,7 @@ class Settings(BaseSettings):
             raise ValueError("SECRET_KEY is a published default; remove it to have one made, or set a random one")
         return value
 
-    @field_validator("engine_url", "dashscope_base_url", "doubao_api_url", "openai_base_url", "anthropic_base_url")
+    @field_validator("engine_url", "hub_url", "dashscope_base_url", "doubao_api_url", "openai_base_url", "anthropic_base_url")
     @classmethod
     def without_last_slash(cls, value: str) -> str:
         return value.rstrip("/")
@@ -193,6 +200,11 @@ class Settings(BaseSettings):
         if scheme == "sqlite" and rest.startswith("/") and not rest.startswith("//") and rest not in {"/", "/:memory:"}:
             return f"sqlite:///{self.instance_dir.resolve() / rest[1:]}"
         return self.database_url
+
+
+def environment_with(**changes: str) -> dict[str, str]:
+    """This process's environment with *changes*, for a child process."""
+    return {**os.environ, **changes}
 
 
 def _parts(text: str) -> list[str]:

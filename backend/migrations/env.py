@@ -9,7 +9,6 @@ from services.database import Base
 from services.tables import all_tables
 
 
-
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """A migration names the database's type and not our class, which may change or go."""
     if kind == "type" and isinstance(item, TypeDecorator):
