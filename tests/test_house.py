@@ -27,10 +27,11 @@ HEAVY = {
     "torchaudio", "torchvision", "transformers", "xllamacpp",
 }  # fmt: skip
 
-# Two files are glue between processes and not parts of the service. gunicorn's file hands the environment on
-# to the engine host, with its address; the host's file learns from it which process it must not outlive.
+# Settings read the environment, and hand it on as a whole to child processes. Two files are glue between processes
+# and not parts of the service: gunicorn's gives the engine host its address, the host's learns from the environment
+# which process it must not outlive.
 ENVIRONMENT_GLUE = {
-    "services/settings.py": {"from pydantic_settings"},
+    "services/settings.py": {"from pydantic_settings", "*"},
     "gunicorn.conf.py": {"PROMETHEUS_MULTIPROC_DIR", "ENGINE_URL", "*"},
     "backend/host_conf.py": {"HOST_PARENT"},
 }
