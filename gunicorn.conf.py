@@ -83,7 +83,16 @@ def start_host(descriptor):
     environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_THE_HOST}
     return subprocess.Popen(
         # -c names the host's own settings, else gunicorn would read this file and start a host of its own.
-        [sys.executable, "-m", "gunicorn", "-c", "backend/host_conf.py", "-b", f"fd://{descriptor}", "backend.host:create_host()"],
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            "backend/host_conf.py",
+            "-b",
+            f"fd://{descriptor}",
+            "backend.host:create_host()",
+        ],
         env=environment | {"HOST_PARENT": str(os.getpid())},
         cwd=Path(__file__).parent,
         pass_fds=[descriptor],

@@ -6,12 +6,12 @@ import re
 import secrets
 from typing import Any
 
-import blueprints
 import orjson
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from flask_openapi3 import APIBlueprint, Info, OpenAPI
 
+import blueprints
 from backend import commands, document, extensions
 from backend.bodies import PoliteBodies
 from backend.errors import register_errors

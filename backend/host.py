@@ -106,4 +106,6 @@ def _broken() -> Unavailable:
 
 
 def _json(answer: Any) -> Response:
-    return Response(orjson.dumps(answer) if isinstance(answer, dict) else wire.pack(answer), mimetype="application/json")
+    return Response(
+        orjson.dumps(answer) if isinstance(answer, dict) else wire.pack(answer), mimetype="application/json"
+    )

@@ -15,7 +15,9 @@ from services.settings import Settings
 
 STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # Things that look like keys or tokens never reach a log line, whoever wrote it.
-SECRETS = re.compile(r"(?i)(bearer\s+|sk-(?:ant-)?|x-api-key['\": ]+|eyJ)[A-Za-z0-9._~+/=-]{6,}|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
+SECRETS = re.compile(
+    r"(?i)(bearer\s+|sk-(?:ant-)?|x-api-key['\": ]+|eyJ)[A-Za-z0-9._~+/=-]{6,}|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
+)
 
 requests_log = logging.getLogger("polymath.requests")
 
@@ -65,7 +67,9 @@ def set_up_logs(settings: Settings) -> None:
     """Send every logger to standard error, and to `LOG_FILE` where it is set; safe to call again."""
     root = logging.getLogger()
     root.handlers.clear()
-    root.addHandler(_handler(logging.StreamHandler(sys.stderr), JsonFormatter() if not sys.stderr.isatty() else TerminalFormatter()))
+    root.addHandler(
+        _handler(logging.StreamHandler(sys.stderr), JsonFormatter() if not sys.stderr.isatty() else TerminalFormatter())
+    )
     if settings.log_file:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         root.addHandler(_handler(logging.FileHandler(settings.log_file, encoding="utf-8"), JsonFormatter()))

@@ -45,7 +45,11 @@ def introduce(settings: Settings, username: str, password: str) -> None:
 def welcome(settings: Settings, address: tuple[str, int], workers: int) -> None:
     """Say where the service listens, and what limits and openness mean here."""
     host, port = address[0], address[1]
-    print(f"\n  Polymath listens on http://{host}:{port}   (the API: http://{host}:{port}/docs)\n", file=sys.stderr, flush=True)
+    print(
+        f"\n  Polymath listens on http://{host}:{port}   (the API: http://{host}:{port}/docs)\n",
+        file=sys.stderr,
+        flush=True,
+    )
     if workers > 1 and not settings.redis_url:
         log.warning("rate limits count per worker: set REDIS_URL to count once for all workers")
     if settings.auth == "open" and host not in {"127.0.0.1", "::1"}:

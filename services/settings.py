@@ -24,7 +24,11 @@ class Settings(BaseSettings):
     """Every knob of the service, by its environment variable's name in lower case."""
 
     model_config = SettingsConfigDict(
-        env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True
+        env_file=ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
     # The server
@@ -174,7 +178,9 @@ class Settings(BaseSettings):
             raise ValueError("SECRET_KEY is a published default; remove it to have one made, or set a random one")
         return value
 
-    @field_validator("engine_url", "hub_url", "dashscope_base_url", "doubao_api_url", "openai_base_url", "anthropic_base_url")
+    @field_validator(
+        "engine_url", "hub_url", "dashscope_base_url", "doubao_api_url", "openai_base_url", "anthropic_base_url"
+    )
     @classmethod
     def without_last_slash(cls, value: str) -> str:
         return value.rstrip("/")

@@ -73,7 +73,11 @@ def write_headers(response: Response) -> Response:
 def _limit_text() -> str:
     name = limit_name()
     # flask-limiter asks for the limit before it asks whether the route is exempt.
-    return "1/second" if name == "none" else str(getattr(current_app.extensions["services"].settings, f"rate_limit_{name}"))
+    return (
+        "1/second"
+        if name == "none"
+        else str(getattr(current_app.extensions["services"].settings, f"rate_limit_{name}"))
+    )
 
 
 @lru_cache(maxsize=64)

@@ -1,5 +1,7 @@
 """What a route says of itself; `before_request` reads it, since flask-openapi3 validates before any decorator.
 
+Marks stand under the route and leave the view as it is:
+
     @bp.post("/chat/completions")
     @mark(limit="generation")
     def complete(body: ChatRequest): ...

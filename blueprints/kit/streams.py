@@ -147,5 +147,7 @@ def frame(payload: Any) -> bytes:
 
 
 def _unknown_frame() -> bytes:
-    message = say("Something went wrong here; the log has it under the request id.", "服务器内部错误，请凭请求编号查询日志。")
+    message = say(
+        "Something went wrong here; the log has it under the request id.", "服务器内部错误，请凭请求编号查询日志。"
+    )
     return frame({"error": error_body(INTERNAL_ERROR, message)["error"]})

@@ -106,7 +106,9 @@ def _missing_file(field: str) -> Malformed:
 
 def _unreadable_body() -> ServiceError:
     if not request.get_data(cache=True):
-        return Malformed("The request has no body; send JSON.", "请求体为空，请发送 JSON。", details={"reason": "required"})
+        return Malformed(
+            "The request has no body; send JSON.", "请求体为空，请发送 JSON。", details={"reason": "required"}
+        )
     if not request.is_json:
         return UnsupportedMedia("Send the body as application/json.", "请使用 application/json 发送请求体。")
     return Malformed("The body is not valid JSON.", "请求体不是有效的 JSON。", details={"reason": "json_invalid"})

@@ -67,10 +67,14 @@ class ChatRequest(BaseModel):
     """What is asked of a chat model, in OpenAI's words; unknown fields are ignored."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hi"}]}}
+        json_schema_extra={
+            "example": {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hi"}]}
+        }
     )
 
-    model: str | None = Field(None, max_length=256, description="A catalog id or `provider/model`; empty takes the default")
+    model: str | None = Field(
+        None, max_length=256, description="A catalog id or `provider/model`; empty takes the default"
+    )
     messages: list[ChatMessage] = Field(min_length=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)

@@ -49,7 +49,9 @@ def summarize(query: UsageQuery, *, services: "Services", identity: Identity) ->
     return UsageView(by=query.by, usage=rows, count=len(rows))
 
 
-def _row(key: object, calls: int, errors: int, prompt: int, completion: int, total: int, first: int, average: int) -> UsageRow:
+def _row(
+    key: object, calls: int, errors: int, prompt: int, completion: int, total: int, first: int, average: int
+) -> UsageRow:
     return UsageRow(
         key=str(key),
         calls=calls,

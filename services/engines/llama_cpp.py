@@ -142,4 +142,6 @@ def _tool_delta(call: dict[str, Any]) -> ToolDelta:
 
 
 def _refused(reason: str) -> Invalid:
-    return Invalid("messages", "The model refused the request: {why}", "模型拒绝了请求：{why}", reason="refused", why=reason)
+    return Invalid(
+        "messages", "The model refused the request: {why}", "模型拒绝了请求：{why}", reason="refused", why=reason
+    )

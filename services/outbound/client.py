@@ -176,7 +176,9 @@ def _save(response: BaseHTTPResponse, path: Path, max_bytes: int) -> None:
             while piece := response.read1(CHUNK_BYTES):
                 file.write(piece)
                 if file.tell() > max_bytes:
-                    raise TooLarge("The file is larger than {most} MiB.", "文件超过 {most} MiB。", most=max_bytes // 2**20)
+                    raise TooLarge(
+                        "The file is larger than {most} MiB.", "文件超过 {most} MiB。", most=max_bytes // 2**20
+                    )
                 time.sleep(0)
     except BaseException:
         path.unlink(missing_ok=True)

@@ -19,7 +19,11 @@ from services.settings import Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Prefixes that carry an IPv4 address inside: a translator would lead it to a private network.
-TRANSLATED = [ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("2002::/16")]
+TRANSLATED = [
+    ipaddress.ip_network("64:ff9b::/96"),
+    ipaddress.ip_network("64:ff9b:1::/48"),
+    ipaddress.ip_network("2002::/16"),
+]
 
 
 class Guard:
@@ -104,7 +108,7 @@ class _Checked:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  A port that is no number shows itself only here.
+        parts.port
     except ValueError as error:
         raise _refused("it is not a URL", "不是有效的 URL") from error
     if not parts.hostname or any(character <= " " or character == "\\" for character in url):
@@ -123,5 +127,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 def _refused(en: str, zh: str) -> Malformed:
     return Malformed(
-        f"This address cannot be called: {en}.", f"无法访问该地址：{zh}。", details={"field": "url", "reason": "url_refused"}
+        f"This address cannot be called: {en}.",
+        f"无法访问该地址：{zh}。",
+        details={"field": "url", "reason": "url_refused"},
     )

@@ -29,7 +29,11 @@ class Attempts:
         Raises Cancelled as soon as the work is given up during the wait.
         """
         wanted = headers.get("x-should-retry")
-        if self._left <= 0 or wanted == "false" or (wanted != "true" and status is not None and status not in RETRIABLE):
+        if (
+            self._left <= 0
+            or wanted == "false"
+            or (wanted != "true" and status is not None and status not in RETRIABLE)
+        ):
             return False
         seconds = retry_after_seconds(headers)
         if seconds is None:

@@ -8,7 +8,16 @@ from typing import Any
 
 import orjson
 
-from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, FunctionCall, ToolCall, ToolDelta, Usage
+from services.contracts.chat import (
+    ChatDelta,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    FunctionCall,
+    ToolCall,
+    ToolDelta,
+    Usage,
+)
 from services.contracts.models import ChatFlags
 from services.providers.anthropic_messages import to_messages, to_tool_choice, to_tools
 from services.providers.base import Provider

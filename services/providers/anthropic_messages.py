@@ -53,7 +53,10 @@ def _blocks(message: ChatMessage) -> list[Block]:
         return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.text}]
     blocks: list[Block] = []
     if isinstance(message.content, list):
-        blocks = [_image(part) if isinstance(part, ImagePart) else {"type": "text", "text": part.text} for part in message.content]
+        blocks = [
+            _image(part) if isinstance(part, ImagePart) else {"type": "text", "text": part.text}
+            for part in message.content
+        ]
     elif message.content:
         blocks = [{"type": "text", "text": message.content}]
     for call in message.tool_calls or []:

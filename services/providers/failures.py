@@ -24,7 +24,14 @@ QUOTA = {
     "SetLimitExceeded",
     "billing_error",
 }
-FILTERED = ("DataInspection", "data_inspection", "SensitiveContent", "RiskDetection", "content_policy", "content_filter")
+FILTERED = (
+    "DataInspection",
+    "data_inspection",
+    "SensitiveContent",
+    "RiskDetection",
+    "content_policy",
+    "content_filter",
+)
 BUSY = {"overloaded_error", "rate_limit_error", "ServerOverloaded", "ModelUnavailable", "ServiceUnavailable"}
 LONGEST_TOLD = 300
 # Event frames of an error carry a type and no status.
@@ -65,7 +72,9 @@ def failure(status: int, told: dict[str, Any], *, key: str = "", retry_after: fl
             why=words,
         )
     if code in QUOTA and status != 401:
-        return UpstreamFailed("The provider's quota is used up: {why}", "上游额度不足：{why}", kind="quota", status=status, why=words)
+        return UpstreamFailed(
+            "The provider's quota is used up: {why}", "上游额度不足：{why}", kind="quota", status=status, why=words
+        )
     return _by_status(status, code, words, retry_after)
 
 
@@ -81,7 +90,9 @@ def _by_status(status: int, code: str, words: str, retry_after: float | None) ->
     if status in {408, 504}:
         return UpstreamTimeout("The provider ran out of time: {why}", "上游超时：{why}", why=words)
     if 400 <= status < 500:
-        return Invalid("body", "The provider refused the request: {why}", "上游拒绝了请求：{why}", reason="refused", why=words)
+        return Invalid(
+            "body", "The provider refused the request: {why}", "上游拒绝了请求：{why}", reason="refused", why=words
+        )
     return UpstreamFailed("The provider failed: {why}", "上游出错：{why}", kind="server", status=status, why=words)
 
 

@@ -131,7 +131,9 @@ def delta_of(chunk: Any, *, called: bool, key: str = "") -> ChatDelta | None:
     if not isinstance(chunk, dict):
         return None
     if chunk.get("error"):
-        raise failure(200, chunk if isinstance(chunk["error"], dict) else {"error": {"message": chunk["error"]}}, key=key)
+        raise failure(
+            200, chunk if isinstance(chunk["error"], dict) else {"error": {"message": chunk["error"]}}, key=key
+        )
     choices = chunk.get("choices") or ()
     choice = choices[0] if choices else {}
     delta = choice.get("delta") or {}

@@ -64,9 +64,7 @@ BROKEN: list[tuple[dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize("path", ["/api/chat/completions", "/api/chat/stream"])
 @pytest.mark.parametrize(("sent", "status", "code"), BROKEN)
-def test_bad_input(
-    client: FlaskClient, login: Login, path: str, sent: dict[str, Any], status: int, code: str
-) -> None:
+def test_bad_input(client: FlaskClient, login: Login, path: str, sent: dict[str, Any], status: int, code: str) -> None:
     answer = client.post(path, headers=login(), **sent)
     assert answer.status_code == status, answer.text
     assert answer.json["error"]["code"] == code

@@ -54,7 +54,13 @@ def test_a_job_s_secrets_are_sealed_under_another_key(settings: Settings) -> Non
 
 @pytest.mark.parametrize(
     ("key", "shown"),
-    [("", ""), ("x", "…"), ("sk-12345678", "…"), (KEY, "sk-…cdef"), ("0f8b2c64-1111-2222-3333-444455556666", "0f8…6666")],
+    [
+        ("", ""),
+        ("x", "…"),
+        ("sk-12345678", "…"),
+        (KEY, "sk-…cdef"),
+        ("0f8b2c64-1111-2222-3333-444455556666", "0f8…6666"),
+    ],
 )
 def test_a_key_is_shown_by_its_ends(key: str, shown: str) -> None:
     assert mask(key) == shown

@@ -74,7 +74,11 @@ def test_closing_the_stream_frees_its_slot(engine: LlamaCpp) -> None:
     "wrong",
     [
         {"messages": [{"role": "user", "content": "word " * 3000}]},
-        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}
+            ]
+        },
     ],
     ids=["longer than the context", "an image for a model without eyes"],
 )
