@@ -12,6 +12,7 @@ import pytest
 from flask import jsonify
 from flask.testing import FlaskClient
 from flask_openapi3 import OpenAPI
+from pydantic import Field
 
 from blueprints.kit.marks import mark
 from blueprints.kit.uploads import FORGOTTEN_SECONDS, PART, landed, sweep_uploads, take, uploads_dir
@@ -29,7 +30,7 @@ class OneForm(FormModel):
 
 
 class ManyForm(FormModel):
-    files: list[Upload] = []
+    files: list[Upload] = Field([])
 
 
 @pytest.fixture
@@ -114,13 +115,6 @@ def test_what_is_not_kept_goes(client: FlaskClient, folder: Path) -> None:
     assert left_in(folder) == []
 
 
-def test_a_large_file_never_lies_in_memory_or_elsewhere(client: FlaskClient, folder: Path) -> None:
-    before = set(os.listdir("/tmp"))
-    assert send(client, "/test/dataset", file=file_of(b"x\n" * MIB)).status_code == 200
-    assert {name for name in set(os.listdir("/tmp")) - before if name.startswith("tmp")} == set()
-    assert left_in(folder) == []
-
-
 @pytest.mark.parametrize(
     ("data", "status", "code"),
     [
@@ -149,10 +143,10 @@ def test_one_bad_file_loses_none_of_the_others(client: FlaskClient, folder: Path
 
 
 def test_many_files_hold_no_file_open(client: FlaskClient, folder: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     answer = send(client, "/test/pictures", files=[file_of(PNG) for _ in range(300)])
     assert len(answer.json) == 300 and set(answer.json) & {"TooLarge", "Malformed"} == set()
-    assert len(os.listdir("/proc/self/fd")) <= before + 3
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 3
 
 
 def test_a_file_at_its_limit_passes(client: FlaskClient) -> None:
