@@ -115,8 +115,8 @@ class OrjsonProvider(JSONProvider):
     def dumps(self, obj: Any, **_kwargs: Any) -> str:
         return orjson.dumps(obj, default=str).decode()
 
-    def loads(self, text: str | bytes, **_kwargs: Any) -> Any:
-        return orjson.loads(text)
+    def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
+        return orjson.loads(s)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         body = orjson.dumps(self._prepare_response_obj(args, kwargs), default=str)

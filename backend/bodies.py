@@ -65,7 +65,7 @@ class CountedBody:
 
 
 class Answer:
-    """The app's answer. A plain class: gunicorn hears the StopIteration of its close(), a generator could not say it."""
+    """The app's answer. A plain class: gunicorn hears the StopIteration of its close(); a generator could not."""
 
     def __init__(self, answer: Iterable[bytes], environ: dict[str, Any], body: CountedBody) -> None:
         self._answer, self._environ, self._body = answer, environ, body

@@ -35,7 +35,7 @@ def when_ready(server):
 
 
 def post_worker_init(worker):
-    """Start taking jobs, and end when this worker's master is gone: an orphan would hold a second copy of the models."""
+    """Start taking jobs, and end when this worker's master is gone: an orphan would hold the models twice."""
     worker.wsgi.extensions["services"].jobs.runner.start()
 
     def watch():

@@ -2,12 +2,14 @@
 
 import fcntl
 import logging
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Engine, inspect, text
 
 from services.assemble import Services
@@ -31,12 +33,14 @@ def prepare(services: Services) -> None:
 def introduce(settings: Settings, username: str, password: str) -> None:
     """Show the first admin's password, once and on the terminal alone, with a line that streams a chat."""
     url = f"http://{settings.host}:{settings.port}"
-    login = f"""curl -s {url}/api/v1/login -H 'Content-Type: application/json' -d '{{"username":"{username}","password":"{password}"}}'"""
-    token = f"""$({login} | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')"""
+    as_json = "-H 'Content-Type: application/json'"
+    credentials = orjson.dumps({"username": username, "password": password}).decode()
+    question = '{"messages":[{"role":"user","content":"What is the capital of France?"}]}'
+    login = f"curl -s {url}/api/v1/login {as_json} -d {shlex.quote(credentials)}"
+    token = rf"""$({login} | sed 's/.*"token":"\([^"]*\)".*/\1/')"""
     print(
         f"\n  First admin  {username}\n  Password     {password}   (shown this once)\n\n  Stream a chat:\n\n"
-        f"""  curl -N {url}/api/chat/stream -H "Authorization: Bearer {token}" """
-        f"""-H 'Content-Type: application/json' -d '{{"messages":[{{"role":"user","content":"What is the capital of France?"}}]}}'\n""",
+        f"  curl -N {url}/api/chat/stream -H \"Authorization: Bearer {token}\" {as_json} -d '{question}'\n",
         file=sys.stderr,
         flush=True,
     )

@@ -35,7 +35,9 @@ class ChatView(BaseModel):
     tool_calls: list[dict[str, Any]] | None = None
 
 
-STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Frames, then [DONE]"}}
+STREAM: dict[int | str, Any] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Frames, then [DONE]"}
+}
 
 
 @bp.post("/completions", responses={200: ChatView})

@@ -62,7 +62,7 @@ def open_pool() -> urllib3.PoolManager:
 
 
 def end(response: BaseHTTPResponse, *, whole: bool) -> None:
-    """Give the connection back when the body was read *whole*, else close it: its rest must not be read as an answer."""
+    """Give the connection back when the body was read *whole*, else close it: its rest is nobody's answer."""
     if whole:
         response.release_conn()
     else:

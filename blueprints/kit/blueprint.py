@@ -23,7 +23,7 @@ class ErrorBody(BaseModel):
     request_id: str = Field(examples=["req-0123456789abcdef"])
 
 
-ERRORS = {status: ErrorBody for status in (400, 401, 403, 404, 422, 429, 500, 503)}
+ERRORS: dict[int | str, Any] = dict.fromkeys((400, 401, 403, 404, 422, 429, 500, 503), ErrorBody)
 
 
 def make_blueprint(name: str, *, url_prefix: str = "", about: str = "") -> APIBlueprint:

@@ -55,7 +55,8 @@ class Work:
         while True:
             if item is self.END or isinstance(item, BaseException):
                 if not batch:
-                    return self._finish(item)
+                    self._finish(item)
+                    return None
                 self._arrived.put(item)
                 return batch
             batch.extend(item)
@@ -76,7 +77,7 @@ class Work:
                 finally:
                     batches.close()  # type: ignore[attr-defined]
                 self._arrived.put(self.END)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, next() raises it
                 self._arrived.put(error)
 
     def _pass_on(self, batches: Batches[Event]) -> None:
@@ -115,8 +116,9 @@ def respond(produce: Callable[[], Batches[Event]], encode: Callable[[list[Event]
 
 
 def _await_first(work: Work) -> list[Any] | None:
-    while (batch := work.next(HEARTBEAT_SECONDS)) == []:
-        continue
+    batch: list[Any] | None = []
+    while batch == []:
+        batch = work.next(HEARTBEAT_SECONDS)
     return batch
 
 

@@ -58,7 +58,7 @@ class FormModel(BaseModel):
     """A form whose values stay as they were sent; file fields are `Upload` or `list[Upload] = []`."""
 
     @classmethod
-    def model_validate(cls, obj: Any = None, **options: Any) -> Self:
+    def model_validate(cls, obj: Any = None, **options: Any) -> Self:  # noqa: ARG003 - the library names it
         sent: dict[str, Any] = {}
         for name, info in cls.model_fields.items():
             key, many = info.alias or name, get_origin(info.annotation) is list

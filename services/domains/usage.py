@@ -49,7 +49,7 @@ def summarize(query: UsageQuery, *, services: "Services", identity: Identity) ->
     return UsageView(by=query.by, usage=rows, count=len(rows))
 
 
-def _row(
+def _row(  # noqa: PLR0913, PLR0917 - the columns of the statement, in their order
     key: object, calls: int, errors: int, prompt: int, completion: int, total: int, first: int, average: int
 ) -> UsageRow:
     return UsageRow(

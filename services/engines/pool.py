@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from services import metrics
 from services.contracts.models import CatalogRow
@@ -39,7 +40,7 @@ class ModelPool:
         self._sweeper: threading.Thread | None = None
 
     @contextmanager
-    def lease(self, row: CatalogRow, path: Callable[[], object]) -> Iterator[Engine]:
+    def lease(self, row: CatalogRow, path: Callable[[], Path]) -> Iterator[Engine]:
         """A loaded engine for *row*, kept in memory at least until the end of the block.
 
         *path* is asked for the model's folder when it has to be loaded, and raises when it is not installed.
@@ -92,7 +93,7 @@ class ModelPool:
         if self._settings.model_idle_seconds == 0:
             self.unload(name)
 
-    def _load(self, row: CatalogRow, path: Callable[[], object]) -> Engine:
+    def _load(self, row: CatalogRow, path: Callable[[], Path]) -> Engine:
         engine = find_engine(row.engine)(row, path(), self._settings)
         self._make_room(engine.memory_mb)
         started = time.monotonic()

@@ -100,7 +100,7 @@ class _Checked:
                 socket_options=self.socket_options,  # type: ignore[attr-defined]
             )
         except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"Connection to {host} timed out") from error  # type: ignore[arg-type]
+            raise ConnectTimeoutError(self, f"Connection to {host} timed out") from error
         except OSError as error:
             raise NewConnectionError(self, f"Failed to connect to {host}") from error  # type: ignore[arg-type]
 
@@ -108,7 +108,7 @@ class _Checked:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port
+        _ = parts.port  # It is parsed when it is asked for.
     except ValueError as error:
         raise _refused("it is not a URL", "不是有效的 URL") from error
     if not parts.hostname or any(character <= " " or character == "\\" for character in url):
