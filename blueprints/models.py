@@ -2,8 +2,6 @@
 
 from typing import Any
 
-
-
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import services
 from blueprints.kit.marks import mark

@@ -10,13 +10,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from services.assemble import Services
-from services.catalog import LOCAL
 from services.compute.progress import Job
 from services.contracts.models import CatalogRow, PullRequest
 from services.domains import models as domain
 from services.errors import ServiceError
 
 BAR_CELLS = 30
+CLEAR_LINE = "\r\x1b[K"
 
 
 @click.group()
@@ -25,16 +25,14 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--all", "all_", is_flag=True, help="Cloud models too.")
+@click.option("--all", "everything", is_flag=True, help="Cloud models too.")
 @with_appcontext
-def list_(all_: bool) -> None:
+def list_(everything: bool) -> None:
     """Show the models, and which are installed."""
     catalog = _services().catalog
     for row in catalog.rows():
-        if row.provider == LOCAL or all_:
-            state = row.provider if row.provider != LOCAL else "installed" if catalog.installed(row) else "-"
-            size = f"{row.size_mb} MB" if row.size_mb else ""
-            click.echo(f"{row.id:<26} {state:<10} {size:>8}  {', '.join(row.abilities)}  ({row.licence})")
+        if row.local or everything:
+            click.echo(f"{row.id:<28} {_state(row):<12} {_size(row):>9}  {', '.join(row.abilities)}  ({row.licence})")
 
 
 @models.command()
@@ -45,24 +43,25 @@ def pull(names: tuple[str, ...]) -> None:
     services = _services()
     with _told():
         for row in [row for name in names for row in domain.rows_to_pull(name, services=services)]:
-            bar = Bar(row)
-            result = domain.pull(PullRequest(model=row.id), services=services, job=bar)
-            bar.end("was installed already" if result.already_installed else f"installed, {result.size_mb} MB")
+            with Bar(row) as bar:
+                result = domain.pull(PullRequest(model=row.id), services=services, job=bar)
+                bar.words = "was installed already" if result.already_installed else f"installed, {result.size_mb} MB"
 
 
 @models.command()
 @click.argument("names", nargs=-1)
 @with_appcontext
 def verify(names: tuple[str, ...]) -> None:
-    """Check the files of installed models against their checksums."""
-    services, broken = _services(), False
+    """Check the files of installed models against their checksums; without a name, of all."""
+    services = _services()
     catalog = services.catalog
-    for name in names or [row.id for row in catalog.rows() if row.provider == LOCAL and catalog.installed(row)]:
-        with _told():
-            wrong = domain.verify(name, services=services)
-        broken = broken or bool(wrong)
-        click.echo(f"{name}: {'missing or changed: ' + ', '.join(wrong) if wrong else 'as it was installed'}")
-    sys.exit(1 if broken else 0)
+    pulled = [row.id for row in catalog.rows() if row.sources and catalog.installed(row)]
+    with _told():
+        results = [domain.verify(name, services=services) for name in names or pulled]
+    for result in results:
+        wrong = ", ".join(f"{name} is {problem}" for name, problem in result.problems.items())
+        click.echo(f"{result.model}: {wrong or 'as it was installed'}")
+    sys.exit(0 if all(result.ok for result in results) else 1)
 
 
 @models.command()
@@ -76,10 +75,14 @@ def remove(name: str) -> None:
 
 
 class Bar(Job):
-    """A progress bar on a terminal, a line at each quarter elsewhere."""
+    """A progress bar on a terminal, a line at each quarter elsewhere; it ends in `words`."""
 
     def __init__(self, row: CatalogRow) -> None:
         self._name, self._terminal, self._quarter = row.id, sys.stderr.isatty(), 0
+        self.words = "was not installed"
+
+    def __enter__(self) -> "Bar":
+        return self
 
     def progress(self, fraction: float, **metrics: Any) -> None:
         if self._terminal:
@@ -90,8 +93,18 @@ class Bar(Job):
             self._quarter = int(fraction * 4)
             click.echo(f"{self._name} {fraction:.0%}", err=True)
 
-    def end(self, words: str) -> None:
-        click.echo(f"{chr(13) + chr(27) + '[K' if self._terminal else ''}{self._name} {words}", err=True)
+    def __exit__(self, *_error: object) -> None:
+        click.echo(f"{CLEAR_LINE if self._terminal else ''}{self._name} {self.words}", err=True)
+
+
+def _state(row: CatalogRow) -> str:
+    if not row.local:
+        return row.provider
+    return "installed" if _services().catalog.installed(row) else "-"
+
+
+def _size(row: CatalogRow) -> str:
+    return f"{row.size_mb} MB" if row.size_mb else ""
 
 
 @contextmanager

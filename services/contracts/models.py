@@ -62,7 +62,7 @@ class Package(BaseModel):
 
     requirement: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.]+$")
     sha256: Sha256
-    size_bytes: int = Field(gt=0)
+    size_bytes: int | None = Field(None, gt=0)
 
 
 class WantedFile(BaseModel):
@@ -206,7 +206,7 @@ class ChatModelView(ModelView):
     name: str = Field(examples=["通义千问-Turbo"])
     description: str = Field(examples=["快速响应，适合日常对话"])
     provider: str = Field(examples=["Alibaba"])
-    maxTokens: int = Field(examples=[6000])  # noqa: N815 -- system 4's document writes it so.
+    maxTokens: int = Field(examples=[6000])
 
 
 class ChatModelsView(BaseModel):

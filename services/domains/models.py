@@ -1,12 +1,20 @@
-"""Models: pull, list, verify and remove."""
+"""Models: listed, pulled, verified and removed."""
 
 from typing import TYPE_CHECKING
 
 from services import pulls
-from services.catalog import LOCAL
 from services.compute.progress import SILENT, Job
 from services.compute.registry import function
-from services.contracts.models import CatalogRow, ChatModelsView, ChatModelView, PullRequest, PullResult
+from services.contracts.models import (
+    CatalogRow,
+    ChatModelsView,
+    ChatModelView,
+    ModelView,
+    PullRequest,
+    PullResult,
+    VerifyResult,
+)
+from services.errors import NotFound
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -15,50 +23,81 @@ STARTER = "starter"
 DEFAULT_MAX_TOKENS = 4096
 
 
-@function(lane="io", resumable=True)
+@function(lane="io", resumable=True, attempts=3)
 def pull(request: PullRequest, *, services: "Services", job: Job = SILENT) -> PullResult:
-    """Install the model that *request* names, from the first of its sources that answers."""
+    """Install the model that *request* names, from the first of its sources that answers.
+
+    Raises NotFound, Invalid for a model without weights, Conflict while it is pulled elsewhere, Unavailable
+    when no source answers or the disk is full.
+    """
     row = services.catalog.find(request.model)
-    there = row.provider == LOCAL and services.catalog.installed(row)
+    there = row.local and services.catalog.installed(row)
     manifest = pulls.pull(row, catalog=services.catalog, settings=services.settings, job=job)
-    folder = services.catalog.folder(row)
-    size_bytes = sum((folder / name).stat().st_size for name in manifest.files)
-    job.progress(1.0)
+    job.progress(1.0, stage="installed")
     return PullResult(
-        model=row.id, size_mb=round(size_bytes / 2**20), files=list(manifest.files), already_installed=there
+        model=row.id,
+        source=manifest.source,
+        revision=manifest.revision,
+        size_mb=round(sum(file.size_bytes for file in manifest.files.values()) / 2**20, 1),
+        files=list(manifest.files),
+        already_installed=there,
     )
 
 
 def rows_to_pull(name: str, *, services: "Services") -> list[CatalogRow]:
-    """The row called *name*, or the whole starter set."""
+    """The row called *name*, or the whole starter set. Raises NotFound."""
     if name == STARTER:
         return [row for row in services.catalog.rows() if row.starter]
     return [services.catalog.find(name)]
 
 
-def verify(name: str, *, services: "Services") -> list[str]:
-    """The files of an installed model that are missing or changed."""
-    return pulls.verify(services.catalog.find(name), catalog=services.catalog)
+def verify(name: str, *, services: "Services") -> VerifyResult:
+    """Whether the files of a pulled model are still what was installed. Raises NotFound, Unavailable."""
+    return pulls.verify(_pulled(name, services), catalog=services.catalog)
 
 
 def remove(name: str, *, services: "Services") -> None:
-    """Remove an installed model."""
-    pulls.remove(services.catalog.find(name), catalog=services.catalog, settings=services.settings)
+    """Remove a pulled model; one that is loaded answers on until it is unloaded. Raises NotFound, Unavailable."""
+    pulls.remove(_pulled(name, services), catalog=services.catalog, settings=services.settings)
+
+
+def list_(*, services: "Services") -> list[ModelView]:
+    """Every model of the catalog, and whether it can be used here and now."""
+    return [ModelView.model_validate(_facts(row, services)) for row in services.catalog.rows()]
 
 
 def list_chat(*, services: "Services") -> ChatModelsView:
     """All that chat, system 4's four first and as its document has them."""
     return ChatModelsView(
         models=[
-            ChatModelView(
-                id=row.id,
-                name=row.name,
-                description=row.description,
-                provider=row.provider_label or row.provider,
-                maxTokens=row.max_tokens or DEFAULT_MAX_TOKENS,
-                installed=services.catalog.installed(row),
-                retired=row.retired,
+            ChatModelView.model_validate(
+                _facts(row, services)
+                | {"maxTokens": row.max_tokens or row.flags.max_output_tokens or DEFAULT_MAX_TOKENS}
             )
             for row in services.catalog.rows("chat")
         ]
     )
+
+
+def _facts(row: CatalogRow, services: "Services") -> dict[str, object]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "provider": row.provider_label,
+        "abilities": row.abilities,
+        "licence": row.licence,
+        "installed": services.catalog.installed(row),
+        "available": services.catalog.available(row),
+        "retired": row.retired,
+        "size_mb": row.size_mb,
+    }
+
+
+def _pulled(name: str, services: "Services") -> CatalogRow:
+    row = services.catalog.find(name)
+    if not row.sources:
+        raise NotFound(
+            "Model {model} has no weights that were pulled.", "模型 {model} 没有下载过的权重。", model=row.id
+        )
+    return row

@@ -5,91 +5,112 @@ it again. Only the files that the catalog names are taken out of it; nothing in 
 back end of a source archive whose content is pinned.
 """
 
-import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 from services.compute.progress import Job
 from services.contracts.models import Package, Source, WantedFile
 from services.errors import Unavailable
+from services.pulls.room import need_room
+from services.pulls.transfer import file_sha256
 from services.settings import Settings, environment_with
+
+Meter = Callable[[int], None]
+Archive = zipfile.ZipFile | tarfile.TarFile
 
 LOOK_SECONDS = 0.2
 BLOCK_BYTES = 2**20
 # Unpacking and checking take the rest.
 DOWNLOAD_SHARE = 0.9
+USUAL_BYTES = 100 * 2**20
 
 
-def fetch(source: Source, folder: Path, settings: Settings, job: Job, *, size_mb: int | None) -> None:
-    """Put the files of *source* into *folder*. Raises Unavailable when the index does not give them."""
+def fetch(source: Source, folder: Path, settings: Settings, job: Job) -> str:
+    """Put the files of *source* into *folder*; the packages' versions. Raises Unavailable when there are none."""
     cache = settings.model_cache_dir
     cache.mkdir(parents=True, exist_ok=True)
-    share = DOWNLOAD_SHARE / len(source.packages)
-    archives = []
-    for number, package in enumerate(source.packages):
-        expected_bytes = (size_mb or 100) * 2**20 // len(source.packages)
-        archives.append(_archive(package, cache, job, start=number * share, share=share, expected_bytes=expected_bytes))
-    with _opened(archives) as opened:
-        for number, wanted in enumerate(source.files):
+    meters = _meters(source.packages, job)
+    archives = [_archive(package, cache, meter) for package, meter in zip(source.packages, meters, strict=True)]
+    with ExitStack() as stack:
+        opened = [_open(path, stack) for path in archives]
+        for number, wanted in enumerate(source.files, 1):
             _join(wanted, opened, folder)
-            job.progress(DOWNLOAD_SHARE + (1 - DOWNLOAD_SHARE) * (number + 1) / len(source.files), stage="unpack")
+            job.progress(DOWNLOAD_SHARE + (1 - DOWNLOAD_SHARE) * number / len(source.files), stage="unpack")
+    return ", ".join(package.requirement.partition("==")[2] for package in source.packages)
 
 
-def _archive(package: Package, cache: Path, job: Job, *, start: float, share: float, expected_bytes: int) -> Path:
-    kept = cache / package.sha256
-    if kept.is_file() and _sha256(kept) == package.sha256:
-        job.progress(start + share, stage="cached", package=package.requirement)
-        return kept
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".pull-") as scratch:
-        found = _download(package, Path(scratch), job, start=start, share=share, expected_bytes=expected_bytes)
-        found.rename(kept)
+def _meters(packages: list[Package], job: Job) -> list[Meter]:
+    """For each package what tells *job* how far the whole is, given the bytes of that package."""
+    sizes = [package.size_bytes or USUAL_BYTES for package in packages]
+
+    def meter(number: int) -> Meter:
+        before = sum(sizes[:number])
+
+        def hear(size_bytes: int) -> None:
+            done = before + min(size_bytes, sizes[number])
+            job.progress(DOWNLOAD_SHARE * done / sum(sizes), stage="download", file=packages[number].requirement)
+
+        return hear
+
+    return [meter(number) for number in range(len(packages))]
+
+
+def _archive(package: Package, cache: Path, hear: Meter) -> Path:
+    """The archive from the cache, or from the index by way of the cache."""
+    kept = cache / f"{package.sha256}.archive"
+    if not (kept.is_file() and file_sha256(kept) == package.sha256):
+        need_room(cache, package.size_bytes or 0)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as scratch:
+            _download(package, Path(scratch), hear).rename(kept)
+    hear(kept.stat().st_size)
     return kept
 
 
-def _download(
-    package: Package, scratch: Path, job: Job, *, start: float, share: float, expected_bytes: int
-) -> Path:
+def _download(package: Package, scratch: Path, hear: Meter) -> Path:
     wanted, target, partial = scratch / "wanted.txt", scratch / "done", scratch / "partial"
     wanted.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     partial.mkdir()
-    with (scratch / "log").open("w+b") as log, subprocess.Popen(
-        [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--require-hashes", "--dest", str(target), "--requirement", str(wanted)),
-        ],
-        # pip writes what has come so far below TMPDIR, which tells how far it is.
-        env=environment_with(TMPDIR=str(partial)),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    ) as pip:
-        try:
-            _follow(pip, partial, job, start=start, share=share, expected_bytes=expected_bytes)
-        except BaseException:
-            pip.kill()
-            raise
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir"),
+        *("--no-deps", "--require-hashes", "--dest", str(target), "--requirement", str(wanted)),
+    ]
+    # pip writes what has come so far below TMPDIR, which tells how far it is.
+    environment = environment_with(TMPDIR=str(partial))
+    with (scratch / "log").open("w+b") as log:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        ) as pip:
+            try:
+                _follow(pip, partial, hear)
+            finally:
+                _end(pip)
         log.seek(0)
         return _downloaded(pip.returncode, target, package, log.read().decode(errors="replace"))
 
 
-def _follow(
-    pip: "subprocess.Popen[bytes]", partial: Path, job: Job, *, start: float, share: float, expected_bytes: int
-) -> None:
+def _follow(pip: "subprocess.Popen[bytes]", partial: Path, hear: Meter) -> None:
     while True:
         try:
             pip.wait(LOOK_SECONDS)
             return
         except subprocess.TimeoutExpired:
-            done_bytes = sum(_size(path) for path in partial.rglob("*"))
-            job.progress(start + share * min(0.99, done_bytes / expected_bytes), stage="download", bytes=done_bytes)
+            hear(sum(_size(path) for path in partial.rglob("*")))
+
+
+def _end(pip: "subprocess.Popen[bytes]") -> None:
+    """End pip and the build back ends that it started, if they still run."""
+    if pip.poll() is None:
+        os.killpg(pip.pid, signal.SIGKILL)
 
 
 def _downloaded(code: int, target: Path, package: Package, said: str) -> Path:
@@ -105,19 +126,13 @@ def _downloaded(code: int, target: Path, package: Package, said: str) -> Path:
     return found[0]
 
 
-@contextmanager
-def _opened(archives: list[Path]) -> Iterator[list["zipfile.ZipFile | tarfile.TarFile"]]:
-    opened: list[zipfile.ZipFile | tarfile.TarFile] = []
-    try:
-        for path in archives:
-            opened.append(zipfile.ZipFile(path) if zipfile.is_zipfile(path) else tarfile.open(path))
-        yield opened
-    finally:
-        for archive in opened:
-            archive.close()
+def _open(path: Path, stack: ExitStack) -> Archive:
+    if zipfile.is_zipfile(path):
+        return stack.enter_context(zipfile.ZipFile(path))
+    return stack.enter_context(tarfile.open(path))
 
 
-def _join(wanted: WantedFile, archives: list["zipfile.ZipFile | tarfile.TarFile"], folder: Path) -> None:
+def _join(wanted: WantedFile, archives: list[Archive], folder: Path) -> None:
     """Write the parts of a file one after another and check the whole."""
     path = folder / wanted.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +140,7 @@ def _join(wanted: WantedFile, archives: list["zipfile.ZipFile | tarfile.TarFile"
         for part in wanted.parts:
             with _member(part, archives) as source:
                 shutil.copyfileobj(source, file, BLOCK_BYTES)
-    if _sha256(path) != wanted.sha256:
+    if file_sha256(path) != wanted.sha256:
         raise Unavailable(
             "{file} is not the file that the catalog names; it was not installed.",
             "{file} 校验失败，未安装。",
@@ -133,7 +148,7 @@ def _join(wanted: WantedFile, archives: list["zipfile.ZipFile | tarfile.TarFile"
         )
 
 
-def _member(name: str, archives: list["zipfile.ZipFile | tarfile.TarFile"]) -> IO[bytes]:
+def _member(name: str, archives: list[Archive]) -> IO[bytes]:
     for archive in archives:
         try:
             if isinstance(archive, zipfile.ZipFile):
@@ -145,14 +160,8 @@ def _member(name: str, archives: list["zipfile.ZipFile | tarfile.TarFile"]) -> I
     raise Unavailable("The archive has no {file}.", "压缩包中没有 {file}。", file=name)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:  # It was moved while we looked.
         return 0
-

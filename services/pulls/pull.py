@@ -1,24 +1,24 @@
 """A checkpoint is pulled beside its place and moved there in one rename, so that it is whole or not there."""
 
-import errno
 import fcntl
-import hashlib
 import logging
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from services.catalog import MANIFEST, Catalog
 from services.compute.progress import Job
-from services.contracts.models import CatalogRow, Manifest, Source
-from services.errors import Conflict, Invalid, ServiceError, Unavailable
+from services.contracts.models import CatalogRow, InstalledFile, Manifest, Source, VerifyResult
+from services.errors import Conflict, Invalid, Unavailable
 from services.pulls import hub, packages
+from services.pulls.room import full_disk_told
+from services.pulls.transfer import file_sha256
 from services.settings import Settings
 
-BLOCK_BYTES = 2**20
+ORIGIN = ".origin"
 
 log = logging.getLogger(__name__)
 
@@ -26,98 +26,127 @@ log = logging.getLogger(__name__)
 def pull(row: CatalogRow, *, catalog: Catalog, settings: Settings, job: Job) -> Manifest:
     """Install *row* from the first of its sources that answers; what was installed.
 
-    An interrupted pull goes on where it stopped or starts clean. Raises Conflict while another process
-    pulls the same model, Unavailable when no source answers or the disk is full.
+    An interrupted download from a hub goes on where it stopped, others start clean. Raises Conflict while
+    another process pulls the same model, Unavailable when no source answers or the disk is full.
     """
     if not row.sources:
-        raise Invalid("model", "Model {model} is remote; nothing to pull.", "模型 {model} 是云端模型，无需下载。", model=row.id)
+        raise Invalid(
+            "model",
+            "Model {model} has no weights to pull.",
+            "模型 {model} 没有可下载的权重。",
+            reason="nothing_to_pull",
+            model=row.id,
+        )
     settings.models_dir.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.models_dir / f".{row.id}.lock", row.id):
+    with _alone(row.id, settings), full_disk_told():
         if catalog.installed(row):
             return catalog.manifest(row)
-        with _beside(catalog.folder(row)) as folder, _disk_full_told():
-            source = _fetch(row, folder, settings, job)
-            manifest = _describe(row, source, folder)
-            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
-            shutil.rmtree(catalog.folder(row), ignore_errors=True)
-            folder.rename(catalog.folder(row))
-    return manifest
+        _refuse_foreign(catalog.folder(row))
+        return _install(row, catalog.folder(row), settings, job)
 
 
-def verify(row: CatalogRow, *, catalog: Catalog) -> list[str]:
-    """The names of the files of an installed model that are missing or changed."""
-    folder, wrong = catalog.path(row), []
-    for name, digest in catalog.manifest(row).files.items():
+def verify(row: CatalogRow, *, catalog: Catalog) -> VerifyResult:
+    """Whether the files of an installed model are still what was installed. Raises Unavailable."""
+    folder = catalog.path(row)
+    problems: dict[str, Literal["missing", "changed"]] = {}
+    for name, installed in catalog.manifest(row).files.items():
         path = folder / name
-        if not path.is_file() or file_sha256(path) != digest:
-            wrong.append(name)
-    return wrong
+        if not path.is_file():
+            problems[name] = "missing"
+        elif path.stat().st_size != installed.size_bytes or file_sha256(path) != installed.sha256:
+            problems[name] = "changed"
+    return VerifyResult(model=row.id, ok=not problems, problems=problems)
 
 
 def remove(row: CatalogRow, *, catalog: Catalog, settings: Settings) -> None:
     """Remove an installed model; it disappears in one rename. Raises Unavailable when it is not installed."""
-    folder = catalog.path(row)
-    with _alone(settings.models_dir / f".{row.id}.lock", row.id):
-        gone = folder.with_name(f".removed-{secrets.token_hex(8)}")
-        folder.rename(gone)
-        shutil.rmtree(gone)
+    with _alone(row.id, settings):
+        staging = _staging(row.id, settings)
+        shutil.rmtree(staging, ignore_errors=True)
+        catalog.path(row).rename(staging)
+        shutil.rmtree(staging)
 
 
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file of any size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _install(row: CatalogRow, place: Path, settings: Settings, job: Job) -> Manifest:
+    staging = _staging(row.id, settings)
+    try:
+        manifest = _fetch(row, staging, settings, job)
+        (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    except OSError:
+        # A full disk must not stay full of half a model.
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    staging.rename(place)
+    log.info("model installed", extra={"model": row.id, "source": manifest.source})
+    return manifest
 
 
-def _fetch(row: CatalogRow, folder: Path, settings: Settings, job: Job) -> Source:
-    failures: list[ServiceError] = []
-    for source in row.sources:
+def _fetch(row: CatalogRow, staging: Path, settings: Settings, job: Job) -> Manifest:
+    """Fill *staging* from the first source that answers. Raises what the last one said."""
+    for number, source in enumerate(row.sources, 1):
+        folder = _begin(staging, source)
         try:
-            if source.hub:
-                hub.fetch(source, folder, settings, job)
-            else:
-                packages.fetch(source, folder, settings, job, size_mb=row.size_mb)
-            return source
+            revision = (hub if source.hub else packages).fetch(source, folder, settings, job)
         except Unavailable as error:
             log.warning("a source of a model does not answer", extra={"model": row.id, "reason": str(error)})
-            failures.append(error)
-    raise failures[-1]
+            if number == len(row.sources):
+                raise
+        else:
+            return _describe(row, source, revision, folder)
+    raise AssertionError("a row that is pulled has sources")
 
 
-def _describe(row: CatalogRow, source: Source, folder: Path) -> Manifest:
-    origin = source.hub or ", ".join(package.requirement for package in source.packages)
-    files = {str(path.relative_to(folder)): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    now = datetime.now(UTC).isoformat()
-    return Manifest(model=row.id, source=origin, revision=source.revision, installed_at=now, files=files)
+def _begin(staging: Path, source: Source) -> Path:
+    """*staging* for *source*: what an interrupted pull from the same hub left there is kept, all else is not."""
+    origin = staging / ORIGIN
+    wanted = source.model_dump_json()
+    if not (source.hub and origin.is_file() and origin.read_text(encoding="utf-8") == wanted):
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        origin.write_text(wanted, encoding="utf-8")
+    return staging
+
+
+def _describe(row: CatalogRow, source: Source, revision: str, folder: Path) -> Manifest:
+    (folder / ORIGIN).unlink()
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Manifest(
+        model=row.id,
+        source=source.hub or ", ".join(package.requirement for package in source.packages),
+        revision=revision,
+        licence=row.licence,
+        installed_at=datetime.now(UTC),
+        files={
+            path.relative_to(folder).as_posix(): InstalledFile(sha256=file_sha256(path), size_bytes=path.stat().st_size)
+            for path in paths
+        },
+    )
+
+
+def _refuse_foreign(place: Path) -> None:
+    """Leave a folder alone that no pull has made. Raises Conflict."""
+    if place.exists():
+        raise Conflict(
+            "models/{name} is there already and was not pulled; move it away first.",
+            "models/{name} 已存在且并非由本服务下载，请先移走。",
+            name=place.name,
+        )
+
+
+def _staging(model: str, settings: Settings) -> Path:
+    return settings.models_dir / f".pull-{model}"
 
 
 @contextmanager
-def _alone(path: Path, model: str) -> Iterator[None]:
+def _alone(model: str, settings: Settings) -> Iterator[None]:
     """One process a model; the lock goes with its holder."""
-    with path.open("w") as lock:
+    with (settings.models_dir / f".{model}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Conflict("Model {model} is being pulled already.", "模型 {model} 正在下载中。", model=model) from error
+            raise Conflict(
+                "Model {model} is being pulled or removed at this moment; try again when that is done.",
+                "模型 {model} 正在下载或删除，请稍后再试。",
+                model=model,
+            ) from error
         yield
-
-
-@contextmanager
-def _beside(place: Path) -> Iterator[Path]:
-    """A folder beside *place* that is gone at the end unless it was renamed there."""
-    folder = place.with_name(f".pull-{place.name}-{secrets.token_hex(4)}")
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _disk_full_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}:
-            raise
-        raise Unavailable("The disk is full; free some room and pull again.", "磁盘已满，请清理后重试。") from error
