@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -13,7 +13,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from urllib3.response import BaseHTTPResponse
 
 from services import cancellation, connections
-from services.errors import TooLarge, UpstreamFailed, UpstreamTimeout
+from services.errors import Cancelled, TooLarge, UpstreamFailed, UpstreamTimeout
 from services.outbound.guard import Guard, open_guarded_pool
 from services.outbound.retries import Attempts
 from services.settings import Settings
@@ -21,6 +21,8 @@ from services.settings import Settings
 MOST_REDIRECTS = 5
 LARGEST_ANSWER_BYTES = 64 * 2**20
 CHUNK_BYTES = 2**16
+DRAIN_SECONDS = 1.0
+DRAIN_READS = 8
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -46,18 +48,18 @@ class Outbound:
         headers: Mapping[str, str] | None = None,
         read_seconds: float,
         trusted: bool,
-    ) -> Iterator[BaseHTTPResponse]:
+    ) -> Iterator["Answer"]:
         """An answer whose body is not read yet, whatever its status; tried again before its first byte.
 
         Raises UpstreamTimeout, UpstreamFailed, Malformed for an address that is refused, or Cancelled.
         """
         response = self._send(method, url, json_body, dict(headers or {}), read_seconds, trusted)
-        watched = _Watched(response)
+        answer = Answer(response)
         try:
             with told(url):
-                yield watched  # type: ignore[misc]
+                yield answer
         finally:
-            connections.end(response, whole=watched.whole)
+            connections.end(response, whole=answer.whole)
 
     def call(
         self,
@@ -118,6 +120,10 @@ class Outbound:
                 if not attempts.may_retry(None, {}):
                     raise _failure(error, url) from error
                 continue
+            except Cancelled:
+                if response is not None:
+                    response.close()
+                raise
             except HTTPError as error:  # It may have been heard, and paid for.
                 raise _failure(error, url) from error
             if not again:
@@ -125,8 +131,8 @@ class Outbound:
             response.close()
 
 
-class _Watched:
-    """A response that knows whether its body was read to the end, so that its connection may be kept."""
+class Answer:
+    """A status, headers, and a body to be read; once it was read to its end its connection may be kept."""
 
     def __init__(self, response: BaseHTTPResponse) -> None:
         self._response = response
@@ -135,9 +141,29 @@ class _Watched:
         self.whole = False
 
     def read1(self, amount: int = CHUNK_BYTES) -> bytes:
+        """The bytes that are there, at most *amount*, waiting for some; none at the end."""
         data = self._response.read1(amount)
-        self.whole = not data
+        if not data:
+            # A body without a length ends in this way too when the switch shut its socket.
+            _check_cancelled()
+            self.whole = True
         return data
+
+    def limit_waits(self, seconds: float) -> bool:
+        """Let no later read wait longer than *seconds*; False where the connection ends with the body anyway."""
+        connected = getattr(self._response.connection, "sock", None)
+        if connected:
+            connected.settimeout(seconds)
+        return connected is not None
+
+    def drain(self) -> None:
+        """Read what little follows an end marker, so that the connection can serve again; not waiting for long."""
+        if self.whole or not self.limit_waits(DRAIN_SECONDS):
+            return
+        with suppress(HTTPError):
+            for _ in range(DRAIN_READS):
+                if not self.read1():
+                    return
 
 
 @contextmanager
@@ -149,7 +175,7 @@ def told(url: str) -> Iterator[None]:
         raise _failure(error, url) from error
 
 
-def read_bounded(response: BaseHTTPResponse, max_bytes: int) -> bytes:
+def read_bounded(response: Answer, max_bytes: int) -> bytes:
     """The whole body. Raises UpstreamFailed when it is larger than *max_bytes*."""
     pieces, size = [], 0
     while piece := response.read1(CHUNK_BYTES):
@@ -170,7 +196,7 @@ def failed_download(status: int) -> UpstreamFailed:
     )
 
 
-def _save(response: BaseHTTPResponse, path: Path, max_bytes: int) -> None:
+def _save(response: Answer, path: Path, max_bytes: int) -> None:
     try:
         with path.open("wb") as file:
             while piece := response.read1(CHUNK_BYTES):
@@ -185,9 +211,13 @@ def _save(response: BaseHTTPResponse, path: Path, max_bytes: int) -> None:
         raise
 
 
-def _failure(error: HTTPError, url: str) -> Exception:
+def _check_cancelled() -> None:
     if switch := cancellation.current():
         switch.check()
+
+
+def _failure(error: HTTPError, url: str) -> Exception:
+    _check_cancelled()
     host = urlsplit(url).hostname or "upstream"
     if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
         return UpstreamTimeout("{host} did not answer in time.", "{host} 响应超时。", host=host)

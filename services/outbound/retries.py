@@ -3,6 +3,7 @@
 Source: the retry rules that the vendors' own SDKs share (x-should-retry, retry-after-ms, retry-after).
 """
 
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -69,9 +70,10 @@ def _seconds(text: str | None) -> float | None:
 
 def _number(text: str | None) -> float | None:
     try:
-        return max(0.0, float(text)) if text else None
+        seconds = float(text) if text else math.nan
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _wait(seconds: float) -> None:

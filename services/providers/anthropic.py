@@ -71,6 +71,8 @@ class AnthropicChat(ChatModel):
                 deltas = [delta for event in events if (delta := reading.take(event.data))]
                 if deltas:
                     yield deltas
+                if reading.marked:
+                    break
         if not reading.ended:
             raise broken_stream()
 
@@ -101,7 +103,7 @@ class _Reading:
     """Reads one stream: tool calls are counted in their own order, tokens come in two places."""
 
     def __init__(self, key: str) -> None:
-        self.ended = False
+        self.ended = self.marked = False
         self._key = key
         self._id: str | None = None
         self._calls: dict[int, int] = {}
@@ -119,7 +121,7 @@ class _Reading:
         elif kind == "message_delta":
             return self._message_delta(event)
         elif kind == "message_stop":
-            self.ended = True
+            self.ended = self.marked = True
         elif kind == "error":
             raise failure(200, event, key=self._key)
         return None  # Pings, and kinds that later versions add.
@@ -146,6 +148,7 @@ class _Reading:
     def _message_delta(self, event: dict[str, Any]) -> ChatDelta:
         self._used |= {name: count for name, count in (event.get("usage") or {}).items() if count is not None}
         reason = finished((event.get("delta") or {}).get("stop_reason"), calls=bool(self._calls))
+        self.ended = self.ended or reason is not None
         return ChatDelta(finish_reason=reason, usage=usage_of(self._used), id=self._id)
 
 

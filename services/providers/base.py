@@ -10,8 +10,9 @@ import orjson
 
 from services.contracts.chat import ChatModel
 from services.contracts.models import ChatFlags
-from services.errors import UpstreamFailed, UpstreamTimeout
+from services.errors import Invalid, UpstreamFailed, UpstreamTimeout
 from services.outbound import Outbound
+from services.outbound.client import LARGEST_ANSWER_BYTES, Answer, read_bounded
 from services.providers.failures import raise_failure
 from services.providers.sse import Event, EventReader
 
@@ -34,6 +35,8 @@ class Provider(ABC):
     """It calls nobody, and so has neither key nor address."""
 
     def __init__(self, outbound: Outbound, *, key: str = "", base_url: str = "", trusted: bool = False) -> None:
+        if not (key.isascii() and key.isprintable()):
+            raise Invalid("api_key", "The key holds characters that no key has.", "密钥包含无效字符。")
         self.outbound = outbound
         self.key = key
         self.base_url = base_url.rstrip("/")
@@ -69,28 +72,37 @@ class Provider(ABC):
             self.base_url + path,
             json_body=body,
             headers=wanted,
-            read_seconds=max(settings.upstream_first_byte_seconds, settings.upstream_idle_seconds),
+            read_seconds=settings.upstream_first_byte_seconds,
             trusted=self.trusted,
         ) as response:
             if response.status != 200:
                 raise_failure(response.status, response.headers, read_error(response), key=self.key)
+            if "json" in response.headers.get("content-type", ""):
+                # Whoever was asked to stream and answers whole mostly tells of an error.
+                answer = parse_answer(read_bounded(response, LARGEST_ANSWER_BYTES), key=self.key)
+                yield iter([[Event("", answer, None)]])
+                return
             yield self._events(response)
+            response.drain()
 
-    def _events(self, response: Any) -> Iterator[list[Event]]:
-        reader, settings = EventReader(), self.outbound.settings
+    def _events(self, response: Answer) -> Iterator[list[Event]]:
+        reader, settings, spoken = EventReader(), self.outbound.settings, False
         deadline = time.monotonic() + settings.upstream_first_byte_seconds
         while data := response.read1():
             events = reader.feed(data)
-            if events:
+            if len(events) > 1 or (events and events[0].name != "ping"):
+                if not spoken:
+                    spoken = True
+                    response.limit_waits(settings.upstream_idle_seconds)
                 deadline = time.monotonic() + settings.upstream_idle_seconds
                 yield events
-            elif time.monotonic() > deadline:  # Comments keep the connection awake and say nothing.
+            elif time.monotonic() > deadline:  # Comments and pings keep the connection awake and say nothing.
                 raise UpstreamTimeout("The provider sends nothing.", "上游长时间没有返回内容。")
         if rest := reader.end():
             yield rest
 
 
-def read_error(response: Any) -> bytes:
+def read_error(response: Answer) -> bytes:
     """The beginning of an error's body."""
     pieces = b""
     while len(pieces) < 2**16 and (piece := response.read1()):

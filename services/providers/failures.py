@@ -34,8 +34,12 @@ FILTERED = (
 )
 BUSY = {"overloaded_error", "rate_limit_error", "ServerOverloaded", "ModelUnavailable", "ServiceUnavailable"}
 LONGEST_TOLD = 300
-# Event frames of an error carry a type and no status.
-STATUS_OF_TYPE = {
+# An error inside a 200, as in the middle of a stream, carries a code or a type and no status.
+STATUS_OF_NAME = {
+    "invalid_api_key": 401,
+    "InvalidApiKey": 401,
+    "model_not_found": 404,
+    "rate_limit_exceeded": 429,
     "invalid_request_error": 400,
     "authentication_error": 401,
     "billing_error": 402,
@@ -43,9 +47,12 @@ STATUS_OF_TYPE = {
     "not_found_error": 404,
     "request_too_large": 413,
     "rate_limit_error": 429,
+    "api_error": 500,
+    "server_error": 500,
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+STATUS_OF_BEGINNING = {"Throttling": 429, "RateLimit": 429, "Invalid": 400, "Missing": 400, "BadRequest": 400}
 
 
 def raise_failure(status: int, headers: Mapping[str, str], body: bytes, *, key: str = "") -> NoReturn:
@@ -59,9 +66,8 @@ def failure(status: int, told: dict[str, Any], *, key: str = "", retry_after: fl
     inner = told.get("error") if isinstance(told.get("error"), dict) else told
     assert isinstance(inner, dict)
     code = str(inner.get("code") or inner.get("type") or told.get("code") or "")
-    kind_ = str(inner.get("type") or "")
     if status == 200:
-        status = STATUS_OF_TYPE.get(kind_, 400 if code and not code.startswith("Internal") else 500)
+        status = _status_inside(inner, code)
     words = _words(inner, told, key)
     if any(mark in code for mark in FILTERED):
         return Invalid(
@@ -71,11 +77,22 @@ def failure(status: int, told: dict[str, Any], *, key: str = "", retry_after: fl
             reason="content_filter",
             why=words,
         )
-    if code in QUOTA and status != 401:
+    if status == 402 or (code in QUOTA and status != 401):
         return UpstreamFailed(
             "The provider's quota is used up: {why}", "上游额度不足：{why}", kind="quota", status=status, why=words
         )
     return _by_status(status, code, words, retry_after)
+
+
+def _status_inside(inner: dict[str, Any], code: str) -> int:
+    """The status of an error that came under 200; one that tells nothing is the provider's own and not the caller's."""
+    number = inner.get("code")
+    if isinstance(number, int) and 400 <= number < 600:  # So llama.cpp's server and vLLM.
+        return number
+    for name in (code, str(inner.get("type") or "")):
+        if name in STATUS_OF_NAME:
+            return STATUS_OF_NAME[name]
+    return next((status for start, status in STATUS_OF_BEGINNING.items() if code.startswith(start)), 500)
 
 
 def _by_status(status: int, code: str, words: str, retry_after: float | None) -> ServiceError:

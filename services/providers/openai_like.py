@@ -109,19 +109,21 @@ class OpenAIChat(ChatModel):
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
         body = self._provider.chat_body(request, self._model, self._flags)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        ended = called = False
+        ended = called = marked = False
         with self._provider.stream(self.path, body) as arrivals:
             for events in arrivals:
                 deltas: list[ChatDelta] = []
                 for _name, chunk, _status in events:
                     if chunk == DONE:
-                        ended = True
+                        ended = marked = True
                     elif delta := delta_of(chunk, called=called, key=self._provider.key):
                         called = called or bool(delta.tool_calls)
                         ended = ended or delta.finish_reason is not None
                         deltas.append(delta)
                 if deltas:
                     yield deltas
+                if marked:
+                    break
         if not ended:
             raise broken_stream()
 
