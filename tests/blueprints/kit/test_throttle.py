@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-import redis
 
 from blueprints.kit.throttle import FailedLogins
 from services.errors import TooMany, Unauthenticated, Unavailable
@@ -14,8 +13,6 @@ from services.settings import Settings
 @pytest.fixture(params=["memory", "redis"])
 def failed_logins(request: pytest.FixtureRequest, settings: Settings) -> FailedLogins:
     url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    if url:
-        redis.Redis.from_url(url).flushdb()
     return FailedLogins(settings.model_copy(update={"redis_url": url}))
 
 
