@@ -35,7 +35,7 @@ def introduce(settings: Settings, username: str, password: str) -> None:
     url = f"http://{settings.host}:{settings.port}"
     as_json = "-H 'Content-Type: application/json'"
     credentials = orjson.dumps({"username": username, "password": password}).decode()
-    question = '{"messages":[{"role":"user","content":"What is the capital of France?"}]}'
+    question = '{"messages":[{"role":"user","content":"Name the largest ocean on Earth."}]}'
     login = f"curl -s {url}/api/v1/login {as_json} -d {shlex.quote(credentials)}"
     token = rf"""$({login} | sed 's/.*"token":"\([^"]*\)".*/\1/')"""
     print(

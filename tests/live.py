@@ -59,7 +59,7 @@ class LiveServer:
             raise AssertionError(f"the server ended:\n{self.read_log()[-3000:]}")
         try:
             return requests.get(f"{self.url}/health", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def stop(self, how: int = signal.SIGTERM) -> None:

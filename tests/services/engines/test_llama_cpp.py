@@ -29,9 +29,9 @@ def ask(text: str, **changes: object) -> ChatRequest:
     return ChatRequest.model_validate({"messages": [{"role": "user", "content": text}], "temperature": 0, **changes})
 
 
-def test_it_knows_the_capital_of_france(engine: LlamaCpp) -> None:
-    reply = engine.reply(ask("What is the capital of France?", max_tokens=30))
-    assert "Paris" in reply.text
+def test_it_knows_the_largest_ocean(engine: LlamaCpp) -> None:
+    reply = engine.reply(ask("Name the largest ocean on Earth.", max_tokens=30))
+    assert "Pacific" in reply.text
     assert reply.finish_reason == "stop"
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 10
 
@@ -48,18 +48,18 @@ def test_stop_words_end_the_answer(engine: LlamaCpp) -> None:
 
 
 def test_many_at_once_answer_as_one_alone(engine: LlamaCpp) -> None:
-    alone = engine.reply(ask("What is the capital of France?", max_tokens=12)).text
+    alone = engine.reply(ask("Name the largest ocean on Earth.", max_tokens=12)).text
     answers: list[str] = []
     threads = [
         threading.Thread(
-            target=lambda: answers.append(engine.reply(ask("What is the capital of France?", max_tokens=12)).text)
+            target=lambda: answers.append(engine.reply(ask("Name the largest ocean on Earth.", max_tokens=12)).text)
         )
         for _ in range(4)
     ]
     [thread.start() for thread in threads]
     [thread.join(60) for thread in threads]
     assert len(answers) == 4
-    assert all("Paris" in answer for answer in [alone, *answers])
+    assert all("Pacific" in answer for answer in [alone, *answers])
 
 
 def test_closing_the_stream_frees_its_slot(engine: LlamaCpp) -> None:
