@@ -32,8 +32,11 @@ def ask(text: str, **changes: object) -> ChatRequest:
 def test_it_knows_the_largest_ocean(engine: LlamaCpp) -> None:
     reply = engine.reply(ask("Name the largest ocean on Earth.", max_tokens=30))
     assert "Pacific" in reply.text
-    assert reply.finish_reason == "stop"
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens > 10
+
+
+def test_an_answer_that_is_over_ends_with_stop(engine: LlamaCpp) -> None:
+    assert engine.reply(ask("What is 2+2?", max_tokens=60)).finish_reason == "stop"
 
 
 def test_max_tokens_ends_with_length(engine: LlamaCpp) -> None:
