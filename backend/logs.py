@@ -22,7 +22,11 @@ SECRETS = re.compile(
 requests_log = logging.getLogger("polymath.requests")
 
 
-class JsonFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
+    """Base of the formatters here, by which our handlers are known."""
+
+
+class JsonFormatter(LineFormatter):
     """One JSON object a line: time, level, logger, message, request id, and what the caller gave as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -38,7 +42,7 @@ class JsonFormatter(logging.Formatter):
         return redact(orjson.dumps(line, default=str).decode())
 
 
-class TerminalFormatter(logging.Formatter):
+class TerminalFormatter(LineFormatter):
     """The same for a person at a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -66,9 +70,11 @@ def redact(text: str) -> str:
 def set_up_logs(settings: Settings) -> None:
     """Send every logger to standard error, and to `LOG_FILE` where it is set; safe to call again."""
     root = logging.getLogger()
-    root.handlers.clear()
+    for ours in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
+        root.removeHandler(ours)
+        ours.close()
     root.addHandler(
-        _handler(logging.StreamHandler(sys.stderr), JsonFormatter() if not sys.stderr.isatty() else TerminalFormatter())
+        _handler(logging.StreamHandler(sys.stderr), TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
     )
     if settings.log_file:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
