@@ -28,6 +28,14 @@ class _Watched:
         if self._switch:
             self._switch.watch(self.sock)  # type: ignore[attr-defined]
 
+    def getresponse(self) -> Any:
+        """The answer. One that ends with its connection has taken the socket over, and is watched all the same."""
+        switch, connected = self._switch, self.sock  # type: ignore[attr-defined]
+        response = super().getresponse()  # type: ignore[misc]
+        if switch and connected and self.sock is None:  # type: ignore[attr-defined]
+            switch.watch(connected)
+        return response
+
     def close(self) -> None:
         self._leave()
         super().close()  # type: ignore[misc]

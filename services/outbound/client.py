@@ -53,13 +53,10 @@ class Outbound:
 
         Raises UpstreamTimeout, UpstreamFailed, Malformed for an address that is refused, or Cancelled.
         """
-        response = self._send(method, url, json_body, dict(headers or {}), read_seconds, trusted)
-        answer = Answer(response)
-        try:
-            with told(url):
-                yield answer
-        finally:
-            connections.end(response, whole=answer.whole)
+        if not trusted:
+            self.guard.check_url(url)
+        with self._answer(method, url, json_body, dict(headers or {}), read_seconds, trusted) as answer:
+            yield answer
 
     def call(
         self,
@@ -78,16 +75,17 @@ class Outbound:
         ) as response:
             return response.status, response.headers, read_bounded(response, LARGEST_ANSWER_BYTES)
 
-    def download(self, url: str, path: Path, *, max_bytes: int, trusted: bool = False) -> str:
+    def download(self, url: str, path: Path, *, max_bytes: int, trusted: bool = False, plain_http: bool = False) -> str:
         """Bring *url* to the file *path*; its content type. Follows redirects, each checked like the first.
 
-        Raises TooLarge over *max_bytes*; nothing is left at *path* then.
+        *plain_http* is for addresses that a provider gives for what it made, some of which are http; they
+        must be public all the same. Raises TooLarge over *max_bytes*; nothing is left at *path* then.
         """
+        seconds = self.settings.upstream_idle_seconds
         for _ in range(MOST_REDIRECTS + 1):
             if not trusted:
-                self.guard.check_url(url)
-            seconds = self.settings.upstream_idle_seconds
-            with self.open("GET", url, read_seconds=seconds, trusted=trusted) as response:
+                self.guard.check_url(url, plain_http=plain_http)
+            with self._answer("GET", url, None, {}, seconds, trusted) as response:
                 if response.status in REDIRECTS:
                     # The second hop is the provider's word and not the operator's.
                     url, trusted = urljoin(url, response.headers.get("location", "")), False
@@ -98,11 +96,22 @@ class Outbound:
                 return str(response.headers.get("content-type", "")).partition(";")[0]
         raise failed_download(310)
 
+    @contextmanager
+    def _answer(
+        self, method: str, url: str, json_body: Any, headers: dict[str, str], read_seconds: float, trusted: bool
+    ) -> Iterator["Answer"]:
+        """The answer of an address that was checked where it had to be."""
+        response = self._send(method, url, json_body, headers, read_seconds, trusted)
+        answer = Answer(response)
+        try:
+            with told(url):
+                yield answer
+        finally:
+            connections.end(response, whole=answer.whole)
+
     def _send(
         self, method: str, url: str, json_body: Any, headers: dict[str, str], read_seconds: float, trusted: bool
     ) -> BaseHTTPResponse:
-        if not trusted:
-            self.guard.check_url(url)
         pool = self._trusted if trusted else self._guarded
         body = None if json_body is None else orjson.dumps(json_body)
         if body is not None:
@@ -118,14 +127,14 @@ class Outbound:
                 again = response.status >= 400 and attempts.may_retry(response.status, response.headers)
             except (NewConnectionError, ConnectTimeoutError) as error:
                 if not attempts.may_retry(None, {}):
-                    raise _failure(error, url) from error
+                    raise _failure(error, url, kind="connection") from error
                 continue
             except Cancelled:
                 if response is not None:
                     response.close()
                 raise
             except HTTPError as error:  # It may have been heard, and paid for.
-                raise _failure(error, url) from error
+                raise _failure(error, url, kind="connection") from error
             if not again:
                 return response
             response.close()
@@ -172,7 +181,7 @@ def told(url: str) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        raise _failure(error, url) from error
+        raise _failure(error, url, kind="stream_broken") from error
 
 
 def read_bounded(response: Answer, max_bytes: int) -> bytes:
@@ -216,10 +225,10 @@ def _check_cancelled() -> None:
         switch.check()
 
 
-def _failure(error: HTTPError, url: str) -> Exception:
+def _failure(error: HTTPError, url: str, *, kind: str) -> Exception:
     _check_cancelled()
     host = urlsplit(url).hostname or "upstream"
-    if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)):
+    # urllib3 counts a connection that was refused among the time-outs.
+    if isinstance(error, (ReadTimeoutError, ConnectTimeoutError)) and not isinstance(error, NewConnectionError):
         return UpstreamTimeout("{host} did not answer in time.", "{host} 响应超时。", host=host)
-    kind = "connection" if isinstance(error, NewConnectionError) else "stream_broken"
     return UpstreamFailed("The connection to {host} failed.", "与 {host} 的连接失败。", kind=kind, host=host)

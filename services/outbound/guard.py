@@ -32,12 +32,15 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         self._schemes = {"https", "http"} if settings.allow_http_upstreams else {"https"}
         self._networks = [network for text in settings.upstreams if (network := _network(text))]
-        self._hosts = {text.lower() for text in settings.upstreams if not _network(text)}
+        # `[::1]:8000` is written with brackets, and names come without them.
+        self._hosts = {
+            text.lower().replace("[", "").replace("]", "") for text in settings.upstreams if not _network(text)
+        }
 
-    def check_url(self, url: str) -> None:
-        """Raise Malformed unless a user may name *url*; resolves its host."""
+    def check_url(self, url: str, *, plain_http: bool = False) -> None:
+        """Raise Malformed unless a user may name *url*; resolves its host. *plain_http* takes http in any case."""
         parts = _split(url)
-        if parts.scheme not in self._schemes:
+        if parts.scheme not in self._schemes | ({"http"} if plain_http else set()):
             raise _refused("only https addresses are taken here", "仅支持 https 地址")
         self.addresses(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
@@ -59,7 +62,8 @@ class Guard:
         if isinstance(address, ipaddress.IPv6Address):
             if address.ipv4_mapped:
                 return self._allowed(address.ipv4_mapped)
-            if any(address in network for network in TRANSLATED):
+            # Python takes the old site-local addresses for public ones.
+            if address.is_site_local or any(address in network for network in TRANSLATED):
                 return False
         return address.is_global and not address.is_multicast and not address.is_reserved
 
@@ -91,18 +95,19 @@ class _Checked:
 
     def _new_conn(self) -> socket.socket:
         host, port = self.host, self.port  # type: ignore[attr-defined]
-        address = self._guard.addresses(host, port)[0]
-        try:
-            return dialling.create_connection(
-                (address, port),
-                self.timeout,  # type: ignore[attr-defined]
-                source_address=None,
-                socket_options=self.socket_options,  # type: ignore[attr-defined]
-            )
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"Connection to {host} timed out") from error
-        except OSError as error:
-            raise NewConnectionError(self, f"Failed to connect to {host}") from error  # type: ignore[arg-type]
+        failed: Exception = OSError("it has no address")
+        for address in self._guard.addresses(host, port):
+            try:
+                return dialling.create_connection(
+                    (address, port),
+                    self.timeout,  # type: ignore[attr-defined]
+                    socket_options=self.socket_options,  # type: ignore[attr-defined]
+                )
+            except OSError as error:  # Where there is no IPv6, a name may still have an address of it.
+                failed = error
+        if isinstance(failed, TimeoutError):
+            raise ConnectTimeoutError(self, f"Connection to {host} timed out") from failed
+        raise NewConnectionError(self, f"Failed to connect to {host}") from failed  # type: ignore[arg-type]
 
 
 def _split(url: str) -> SplitResult:

@@ -19,6 +19,7 @@ from services.contracts.chat import (
     Usage,
 )
 from services.contracts.models import ChatFlags
+from services.outbound import Outbound
 from services.providers.anthropic_messages import to_messages, to_tool_choice, to_tools
 from services.providers.base import Provider
 from services.providers.failures import failure
@@ -34,6 +35,11 @@ class Anthropic(Provider):
     url_setting = "anthropic_base_url"
     model_prefixes = ("claude-",)
     models_path = "/v1/models"
+
+    def __init__(self, outbound: Outbound, *, key: str = "", base_url: str = "", trusted: bool = False) -> None:
+        # The paths here begin with the version, and many write it into the base URL as for other vendors.
+        address = base_url.rstrip("/").removesuffix("/v1")
+        super().__init__(outbound, key=key, base_url=address, trusted=trusted)
 
     def headers(self) -> dict[str, str]:
         return {"x-api-key": self.key, "anthropic-version": VERSION}

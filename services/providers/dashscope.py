@@ -22,7 +22,7 @@ from services.contracts.models import ChatFlags
 from services.errors import Invalid
 from services.providers.base import Provider
 from services.providers.failures import failure
-from services.providers.openai_like import broken_stream, finished, tool_delta
+from services.providers.openai_like import broken_stream, finished, no_answer, tool_delta
 
 TEXT = "/services/aigc/text-generation/generation"
 MULTIMODAL = "/services/aigc/multimodal-generation/generation"
@@ -53,6 +53,8 @@ class DashScopeChat(ChatModel):
             return super().reply(request)
         answer = self._provider.post(self._path, self._body(request))
         choice = _choice(answer)
+        if not choice:
+            raise no_answer()
         message = choice.get("message") or {}
         calls = [_tool_call(call) for call in message.get("tool_calls") or []]
         return ChatReply(
@@ -95,6 +97,8 @@ class DashScopeChat(ChatModel):
 
     def _parameters(self, request: ChatRequest) -> dict[str, Any]:
         asked = request.model_dump(exclude_none=True, exclude={"model", "messages", "tool_choice"})
+        if not self._flags.accepts_temperature:
+            asked = {name: value for name, value in asked.items() if name not in {"temperature", "top_p"}}
         if "temperature" in asked:
             asked["temperature"] = min(asked["temperature"], HIGHEST_TEMPERATURE)
         if self._flags.max_output_tokens and "max_tokens" in asked:

@@ -93,7 +93,9 @@ class OpenAIChat(ChatModel):
 
     def reply(self, request: ChatRequest) -> ChatReply:
         answer = self._provider.post(self.path, self._provider.chat_body(request, self._model, self._flags))
-        choice = (answer.get("choices") or [{}])[0]
+        if not answer.get("choices"):
+            raise no_answer()
+        choice = answer["choices"][0]
         message = choice.get("message") or {}
         calls = [_tool_call(call) for call in message.get("tool_calls") or []]
         return ChatReply(
@@ -181,6 +183,11 @@ def tool_delta(call: dict[str, Any]) -> ToolDelta:
     return ToolDelta(
         call.get("index") or 0, call.get("id") or None, function.get("name") or None, function.get("arguments") or ""
     )
+
+
+def no_answer() -> UpstreamFailed:
+    """A 200 that holds no answer."""
+    return UpstreamFailed("The provider answered nothing.", "上游没有返回内容。", kind="server")
 
 
 def broken_stream() -> UpstreamFailed:

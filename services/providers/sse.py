@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.errors import UpstreamFailed
+
 STATUS_COMMENT = b":HTTP_STATUS/"
 
 
@@ -21,6 +23,8 @@ class Event(NamedTuple):
 
 
 DONE = "[DONE]"
+LARGEST_EVENT_BYTES = 16 * 2**20
+MOST_EVENT_LINES = 1024
 
 
 class EventReader:
@@ -44,6 +48,8 @@ class EventReader:
         if b"\r" in text:
             text = self._plain_ends(text)
         *lines, self._rest = text.split(b"\n")
+        if len(self._rest) > LARGEST_EVENT_BYTES:
+            raise _too_large()
         if self._held:
             self._rest, self._held = self._rest + b"\r", False
         events: list[Event] = []
@@ -83,6 +89,8 @@ class EventReader:
 
     def _take_data(self, value: bytes, events: list[Event]) -> None:
         self._end_if_whole(events)
+        if len(self._data) >= MOST_EVENT_LINES:
+            raise _too_large()
         self._data.append(value)
 
     def _end_if_whole(self, events: list[Event]) -> None:
@@ -113,6 +121,10 @@ def _is_whole(text: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+def _too_large() -> UpstreamFailed:
+    return UpstreamFailed("The provider's event is too large.", "上游返回的事件过大。", kind="too_large")
 
 
 def _number(line: bytes) -> int | None:
