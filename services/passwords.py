@@ -30,8 +30,13 @@ def hash_password(password: str) -> str:
 
 def verify_password(known_hash: str, password: str) -> bool:
     """Whether *password* is the one of *known_hash*; an empty hash takes the same time and is never right."""
+    return _aside(_matches, known_hash or _nobodys_hash(), _bytes(password))
+
+
+def _matches(known_hash: str, password: bytes) -> bool:
+    # Caught here, in the pool's thread: gevent prints what is raised there, for every wrong password.
     try:
-        return _aside(_hasher.verify, known_hash or _nobodys_hash(), _bytes(password))
+        return _hasher.verify(known_hash, password)
     except VerificationError:
         return False
 

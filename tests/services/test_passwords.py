@@ -21,7 +21,9 @@ def serve():
         gevent.sleep(0.001)
 
 server = gevent.spawn(serve)
-assert verify_password(hash_password("correct-horse"), "correct-horse")
+known = hash_password("correct-horse")
+assert verify_password(known, "correct-horse")
+assert not verify_password(known, "wrong-horse")
 print(turns)
 """
 
@@ -47,6 +49,7 @@ def test_nobody_has_no_password(password: str) -> None:
 def test_a_gevent_worker_serves_on_while_it_hashes() -> None:
     ran = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, check=True)
     assert int(ran.stdout) > 5
+    assert ran.stderr == ""
 
 
 def test_gevent_is_not_loaded_for_it() -> None:
