@@ -1,6 +1,5 @@
 """Results as files: whoever knows a name of 128 random bits may read it, and nothing lists them."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from blueprints.kit.auth import identify_caller
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import services
 from blueprints.kit.marks import mark
+from services import outputs
 from services.errors import NotFound
 
 bp = make_blueprint("files", url_prefix="/outputs", about="Pictures, sounds, films and data sets that were made")
 
-KINDS = {"images", "audio", "video", "datasets"}
-NAME = re.compile(r"[A-Za-z0-9_-]{16,128}(\.[a-z0-9]{1,8})?")
 # What a browser may show in place. All else is handed out as a file to keep, and none of it as a page.
 MEDIA = {
     ".png": "image/png",
@@ -37,10 +35,12 @@ MEDIA = {
 DOCUMENTS = {
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
-    ".csv": "text/csv; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
+    ".csv": "text/csv",
+    ".txt": "text/plain",
     ".zip": "application/zip",
 }
+# Opened by itself, a picture or film is a page of the browser's own making, which must show it and nothing else.
+POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 FILE: dict[int, dict[str, Any]] = {200: {"description": "The file", "content": {"*/*": {}}}}
 
 
@@ -57,18 +57,13 @@ def show(path: OutputPath) -> Response:
     """Read a result. The name is the right to read, unless `OUTPUTS_AUTH` asks for a token as well."""
     if services().settings.outputs_auth:
         g.identity = identify_caller(anonymous=False)
-    return send_output(locate(path.kind, path.name))
-
-
-def locate(kind: str, name: str) -> Path:
-    """Where the output *name* lies. Raises NotFound, for a name that leads elsewhere too."""
-    file = services().settings.data_dir / "outputs" / kind / name
-    if kind not in KINDS or not NAME.fullmatch(name) or file.is_symlink() or not file.is_file():
+    file = outputs.find(f"/outputs/{path.kind}/{path.name}", services().settings)
+    if file is None:
         raise NotFound("There is no such file.", "文件不存在。")
-    return file
+    return send(file)
 
 
-def send_output(file: Path) -> Response:
+def send(file: Path) -> Response:
     """*file*, whole, in ranges, or not at all where the client has it."""
     kind = MEDIA.get(file.suffix)
     response = send_file(
@@ -79,4 +74,5 @@ def send_output(file: Path) -> Response:
     )
     response.headers["Cache-Control"] = "private"
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = POLICY
     return response

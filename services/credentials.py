@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, select
 
 from services.database import Database
 from services.encryption import decrypt
+from services.lookups import Lookup
 from services.settings import Settings
 from services.tables.configurations import ConfigurationTable
 
@@ -43,6 +44,10 @@ _OF_OWNER = (
 )
 
 
+# Most users configured nothing, and each of their calls asks.
+_ANY = Lookup(select(ConfigurationTable.id).where(ConfigurationTable.owner == bindparam("owner")))
+
+
 class StoredCredentials:
     """The configurations of each user, read anew at each call: every process hears of a change at once."""
 
@@ -51,5 +56,7 @@ class StoredCredentials:
 
     def of(self, owner: str) -> list[Credentials]:
         """Those of *owner*: the active ones first, then the newest."""
+        if _ANY.first(self._database, {"owner": owner}) is None:
+            return []
         with self._database.engine.connect() as connection:
             return [Credentials(*row) for row in connection.execute(_OF_OWNER, {"owner": owner})]

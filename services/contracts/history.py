@@ -1,10 +1,24 @@
 """The history of pictures: what was asked, and what came of it."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.times import UtcTime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """What a call that made pictures leaves in the history; *parameters* is what a replay needs beside the prompt."""
+
+    owner: str
+    prompt: str
+    image_urls: list[str]
+    model: str
+    provider: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    job_id: str | None = None
 
 
 class HistoryRow(BaseModel):
