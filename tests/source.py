@@ -11,7 +11,7 @@ BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match, ast.AsyncFor
 
 # Put together from parts, so that the guards do not find themselves.
 UNFINISHED = re.compile(r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "HA" + "CK", "X" + "XX"]) + r")\b")
-MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/\w")
+MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(?:" + "|".join(["wo" + "rk", "ro" + "ot"]) + r")/\w")
 ROOMS_WITHOUT_NAME = {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
