@@ -36,6 +36,7 @@ class LiveServer:
             "HOST": "127.0.0.1",
             "ADMIN_PASSWORD": ADMIN_PASSWORD,
             "DEFAULT_LANGUAGE": "en",
+            "RATE_LIMIT_LOGIN": "1000/minute",
             **environment,
         }
 

@@ -12,7 +12,7 @@ from flask_openapi3 import FileStorage
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import FileStorage as SentFile
 
-from services.errors import Invalid, Malformed, ServiceError, UnsupportedMedia
+from services.errors import Invalid, Malformed, ServiceError, TooLarge, UnsupportedMedia
 
 Complaint = dict[str, Any]
 
@@ -105,7 +105,11 @@ def _missing_file(field: str) -> Malformed:
 
 
 def _unreadable_body() -> ServiceError:
-    if not request.get_data(cache=True):
+    body = request.get_data(cache=True)
+    if request.content_length is None and len(body) >= (request.max_content_length or len(body) + 1):
+        # werkzeug cuts a chunked body at the limit in silence.
+        return TooLarge("The body is larger than this route takes.", "请求体超过大小限制。")
+    if not body:
         return Malformed(
             "The request has no body; send JSON.", "请求体为空，请发送 JSON。", details={"reason": "required"}
         )
