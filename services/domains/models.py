@@ -14,7 +14,7 @@ from services.contracts.models import (
     PullResult,
     VerifyResult,
 )
-from services.errors import NotFound
+from services.errors import Invalid
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -30,8 +30,8 @@ def pull(request: PullRequest, *, services: "Services", job: Job = SILENT) -> Pu
     Raises NotFound, Invalid for a model without weights, Conflict while it is pulled elsewhere, Unavailable
     when no source answers or the disk is full.
     """
-    row = services.catalog.find(request.model)
-    there = row.local and services.catalog.installed(row)
+    row = find_to_pull(request.model, services=services)
+    there = services.catalog.installed(row)
     manifest = pulls.pull(row, catalog=services.catalog, settings=services.settings, job=job)
     job.progress(1.0, stage="installed")
     return PullResult(
@@ -44,21 +44,38 @@ def pull(request: PullRequest, *, services: "Services", job: Job = SILENT) -> Pu
     )
 
 
+def find_to_pull(name: str, *, services: "Services") -> CatalogRow:
+    """The row called *name*. Raises NotFound, and Invalid when it has no weights to pull."""
+    row = services.catalog.find(name)
+    if not row.sources:
+        raise Invalid(
+            "model",
+            "Model {model} has no weights to pull.",
+            "模型 {model} 没有可下载的权重。",
+            reason="nothing_to_pull",
+            model=row.id,
+        )
+    return row
+
+
 def rows_to_pull(name: str, *, services: "Services") -> list[CatalogRow]:
-    """The row called *name*, or the whole starter set. Raises NotFound."""
+    """The row called *name*, or the whole starter set. Raises NotFound, Invalid."""
     if name == STARTER:
         return [row for row in services.catalog.rows() if row.starter]
-    return [services.catalog.find(name)]
+    return [find_to_pull(name, services=services)]
 
 
 def verify(name: str, *, services: "Services") -> VerifyResult:
-    """Whether the files of a pulled model are still what was installed. Raises NotFound, Unavailable."""
-    return pulls.verify(_pulled(name, services), catalog=services.catalog)
+    """Whether the files of a pulled model are still what was installed. Raises NotFound, Invalid, Unavailable."""
+    return pulls.verify(find_to_pull(name, services=services), catalog=services.catalog)
 
 
 def remove(name: str, *, services: "Services") -> None:
-    """Remove a pulled model; one that is loaded answers on until it is unloaded. Raises NotFound, Unavailable."""
-    pulls.remove(_pulled(name, services), catalog=services.catalog, settings=services.settings)
+    """Remove a pulled model; one that is loaded answers on until it is unloaded.
+
+    Raises NotFound, Invalid, Unavailable, and Conflict while it is being pulled.
+    """
+    pulls.remove(find_to_pull(name, services=services), catalog=services.catalog, settings=services.settings)
 
 
 def list_(*, services: "Services") -> list[ModelView]:
@@ -92,12 +109,3 @@ def _facts(row: CatalogRow, services: "Services") -> dict[str, object]:
         "retired": row.retired,
         "size_mb": row.size_mb,
     }
-
-
-def _pulled(name: str, services: "Services") -> CatalogRow:
-    row = services.catalog.find(name)
-    if not row.sources:
-        raise NotFound(
-            "Model {model} has no weights that were pulled.", "模型 {model} 没有下载过的权重。", model=row.id
-        )
-    return row

@@ -12,7 +12,7 @@ from typing import Literal
 from services.catalog import MANIFEST, Catalog
 from services.compute.progress import Job
 from services.contracts.models import CatalogRow, InstalledFile, Manifest, Source, VerifyResult
-from services.errors import Conflict, Invalid, Unavailable
+from services.errors import Conflict, Unavailable
 from services.pulls import hub, packages
 from services.pulls.room import full_disk_told
 from services.pulls.transfer import file_sha256
@@ -24,19 +24,11 @@ log = logging.getLogger(__name__)
 
 
 def pull(row: CatalogRow, *, catalog: Catalog, settings: Settings, job: Job) -> Manifest:
-    """Install *row* from the first of its sources that answers; what was installed.
+    """Install *row*, which has sources, from the first of them that answers; what was installed.
 
     An interrupted download from a hub goes on where it stopped, others start clean. Raises Conflict while
     another process pulls the same model, Unavailable when no source answers or the disk is full.
     """
-    if not row.sources:
-        raise Invalid(
-            "model",
-            "Model {model} has no weights to pull.",
-            "模型 {model} 没有可下载的权重。",
-            reason="nothing_to_pull",
-            model=row.id,
-        )
     settings.models_dir.mkdir(parents=True, exist_ok=True)
     with _alone(row.id, settings), full_disk_told():
         if catalog.installed(row):
@@ -60,10 +52,11 @@ def verify(row: CatalogRow, *, catalog: Catalog) -> VerifyResult:
 
 def remove(row: CatalogRow, *, catalog: Catalog, settings: Settings) -> None:
     """Remove an installed model; it disappears in one rename. Raises Unavailable when it is not installed."""
+    catalog.path(row)
     with _alone(row.id, settings):
-        staging = _staging(row.id, settings)
+        folder, staging = catalog.path(row), _staging(row.id, settings)
         shutil.rmtree(staging, ignore_errors=True)
-        catalog.path(row).rename(staging)
+        folder.rename(staging)
         shutil.rmtree(staging)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from services import pulls
 from services.contracts.models import CatalogRow
-from services.errors import Conflict, Invalid, Unavailable
+from services.errors import Conflict, Unavailable
 from services.pulls.room import full_disk_told, need_room
 from tests.fakes.hub import HubFake
 from tests.services.pulls.conftest import Installation, LocalRow
@@ -39,12 +39,6 @@ def test_a_folder_that_no_pull_made_is_left_alone(here: Installation, row: Local
     with pytest.raises(Conflict):
         here.pull(row(TINY))
     assert own.read_bytes() == b"precious"
-
-
-def test_a_remote_model_has_nothing_to_pull(here: Installation) -> None:
-    remote = CatalogRow(id="cloud", name="Cloud", abilities=["chat"], licence="terms", provider="openai")
-    with pytest.raises(Invalid):
-        here.pull(remote)
 
 
 def test_verify(here: Installation, installed: CatalogRow) -> None:
