@@ -31,19 +31,19 @@ class Unreadable(Conflict):
         )
 
 
-def encrypt(plain: str, settings: Settings) -> str:
-    """*plain* sealed, as text; an empty key stays empty."""
-    return _fernet(secret_key(settings)).encrypt(plain.encode()).decode() if plain else ""
+def encrypt(plain: str, settings: Settings, *, label: bytes = LABEL) -> str:
+    """*plain* sealed, as text; an empty key stays empty. What is sealed under one *label* opens under no other."""
+    return _fernet(secret_key(settings), label).encrypt(plain.encode()).decode() if plain else ""
 
 
-def decrypt(sealed: str, settings: Settings) -> str:
+def decrypt(sealed: str, settings: Settings, *, label: bytes = LABEL) -> str:
     """What `encrypt` sealed. Raises Unreadable when it was sealed under another secret, or changed."""
     from cryptography.fernet import InvalidToken
 
     if not sealed:
         return ""
     try:
-        return _fernet(secret_key(settings)).decrypt(sealed.encode()).decode()
+        return _fernet(secret_key(settings), label).decrypt(sealed.encode()).decode()
     except InvalidToken as error:
         raise Unreadable from error
 
@@ -56,10 +56,10 @@ def mask(plain: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _fernet(secret: str) -> "Fernet":
+def _fernet(secret: str, label: bytes) -> "Fernet":
     from cryptography.fernet import Fernet
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=LABEL).derive(secret.encode())
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=label).derive(secret.encode())
     return Fernet(base64.urlsafe_b64encode(derived))

@@ -32,22 +32,31 @@ class Function:
     lane: Lane
     resumable: bool
     attempts: int
+    seconds: float | None = None
+    """A job that runs longer ends as failed; None sets no limit."""
 
 
 _functions: dict[str, Function] = {}
 
 
 def function(
-    *, needs_engine: bool = False, lane: Lane = "io", resumable: bool = False, attempts: int = 1
+    *,
+    needs_engine: bool = False,
+    lane: Lane = "io",
+    resumable: bool = False,
+    attempts: int = 1,
+    seconds: float | None = None,
 ) -> Callable[[Plain], Plain]:
     """Register a domain function and return it unchanged.
 
     *needs_engine* sends it to the engine host; *lane* bounds how many jobs of its kind run at once;
-    *resumable* jobs go on after a crash, others are run again up to *attempts* times.
+    *resumable* jobs go on after a crash, others are run again up to *attempts* times;
+    a job that takes more than *seconds* ends as failed.
     """
 
     def register(plain: Plain) -> Plain:
-        hints = typing.get_type_hints(plain)
+        # `Services` is imported for type checkers alone, else domains and their assembly would import each other.
+        hints = typing.get_type_hints(plain, localns={"Services": object})
         answer, request = hints["return"], hints[next(iter(inspect.signature(plain).parameters))]
         streams = typing.get_origin(answer) is Iterator
         name = f"{plain.__module__.rpartition('.')[2]}.{plain.__name__}"
@@ -61,6 +70,7 @@ def function(
             lane=lane,
             resumable=resumable,
             attempts=attempts,
+            seconds=seconds,
         )
         return plain
 

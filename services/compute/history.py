@@ -1,0 +1,98 @@
+"""Jobs as their owners see them: one, a page, and what happened."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+
+from services.contracts.jobs import JobEventView, JobsQuery, JobsView, JobView
+from services.database import Database
+from services.errors import NotFound
+from services.tables.jobs import JobEventTable, JobTable
+
+EVENTS_A_READ = 500
+SAME = [
+    "id", "kind", "owner", "lane", "priority", "status", "progress", "attempt", "max_attempts", "error", "result",
+    "request_id", "created_at", "updated_at", "started_at", "finished_at", "revision",
+]  # fmt: skip
+
+
+class History:
+    """Reads jobs. *owner* None sees everybody's; another user's job is not found."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def show(self, job_id: str, owner: str | None) -> JobView:
+        """One job. Raises NotFound."""
+        with self._database.read() as session:
+            return _view(session, _find(session, job_id, owner))
+
+    def page(self, query: JobsQuery, owner: str | None) -> JobsView:
+        """Jobs, newest first."""
+        wanted: list[ColumnElement[bool]] = []
+        for column, value in ((JobTable.owner, owner), (JobTable.kind, query.kind), (JobTable.status, query.status)):
+            wanted += [column == value] if value is not None else []
+        with self._database.read() as session:
+            count = session.scalar(select(func.count()).select_from(JobTable).where(*wanted)) or 0
+            if query.after is not None:
+                wanted.append(JobTable.number < _find(session, query.after, owner).number)
+            newest = select(JobTable).where(*wanted).order_by(JobTable.number.desc()).limit(query.limit + 1)
+            rows = session.scalars(newest).all()
+            views = [_view(session, row) for row in rows[: query.limit]]
+        return JobsView(jobs=views, count=count, next=views[-1].id if len(rows) > query.limit else None)
+
+    def events(self, job_id: str, owner: str | None, after: int = 0) -> list[JobEventView]:
+        """What happened after event *after*, oldest first, at most EVENTS_A_READ at once."""
+        with self._database.read() as session:
+            number = _find(session, job_id, owner).number
+            later = select(JobEventTable).where(JobEventTable.job == number, JobEventTable.seq > after)
+            rows = session.scalars(later.order_by(JobEventTable.seq).limit(EVENTS_A_READ)).all()
+        return [JobEventView(id=row.seq, type=row.type, data=row.data, at=row.at) for row in rows]
+
+    def counts(self, owner: str | None = None) -> dict[str, int]:
+        """How many jobs there are of each status."""
+        wanted = [JobTable.owner == owner] if owner is not None else []
+        with self._database.read() as session:
+            rows = session.execute(select(JobTable.status, func.count()).where(*wanted).group_by(JobTable.status)).all()
+        return {str(status): int(count) for status, count in rows}
+
+    def revisions(self, ids: list[str]) -> dict[str, int]:
+        """How often each of the jobs *ids* has changed."""
+        with self._database.read() as session:
+            rows = session.execute(select(JobTable.id, JobTable.revision).where(JobTable.id.in_(ids))).all()
+        return {str(job_id): int(revision) for job_id, revision in rows}
+
+
+def _find(session: Session, job_id: str, owner: str | None) -> JobTable:
+    row = session.scalar(select(JobTable).where(JobTable.id == job_id))
+    if row is None or owner not in (None, row.owner):
+        raise NotFound("There is no job {id}.", "任务 {id} 不存在。", id=job_id[:64])
+    return row
+
+
+def _view(session: Session, row: JobTable) -> JobView:
+    values: dict[str, Any] = {name: getattr(row, name) for name in SAME}
+    position = _position(session, row) if row.status == "queued" else None
+    return JobView(**values, metrics=row.metrics or {}, cancel_requested=row.cancel, queue_position=position)
+
+
+def _position(session: Session, row: JobTable) -> int:
+    """The row's place in its lane, as the claim serves it: priority first, then the owners in turn.
+
+    With k jobs of its own owner before it, at most k+1 of each other owner's are served first; where that
+    owner's next one is younger, k.
+    """
+    queued = (JobTable.lane == row.lane, JobTable.status == "queued")
+    sooner = select(func.count()).where(*queued, JobTable.priority > row.priority)
+    peers = and_(*queued, JobTable.priority == row.priority)
+    before = session.scalar(
+        select(func.count()).where(peers, JobTable.owner == row.owner, JobTable.number < row.number)
+    )
+    others = select(func.count(), func.min(JobTable.number)).where(peers, JobTable.owner != row.owner)
+    mine = int(before or 0)
+    theirs = sum(
+        min(count, mine + (1 if oldest < row.number else 0))
+        for count, oldest in session.execute(others.group_by(JobTable.owner))
+    )
+    return int(session.scalar(sooner) or 0) + mine + theirs + 1

@@ -1,0 +1,117 @@
+"""The job table as a queue, from the side of those who ask for work; `tickets.py` is the side of those who do it.
+
+Every change is one conditional statement, so that no two processes agree by accident.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from services.compute import registry
+from services.compute.rows import change, tell, utc_now
+from services.database import Database
+from services.tables.jobs import JobTable
+
+IDEMPOTENCY_HOURS = 24
+LANES = ("gpu", "cpu", "io")
+MOST_DUE = 10
+
+
+class Queue:
+    """Adds jobs, ends them before their time, and knows what waits. Safe from any thread, greenlet or process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, values: dict[str, Any]) -> tuple[str, bool]:
+        """Store a queued job; its id, and whether it is an earlier one under the same idempotency key."""
+        now = utc_now()
+        row = {**values, "status": "queued", "created_at": now, "updated_at": now}
+        owner, key = row["owner"], row.get("idempotency_key")
+        try:
+            with self._database.write() as session:
+                if key:
+                    _forget_key(session, owner, key, now)
+                number = session.scalar(insert(JobTable).values(**row).returning(JobTable.number))
+                tell(session, cast(int, number), [("status", {"status": "queued"})], now)
+        except IntegrityError:
+            earlier = self._find_key(owner, key) if key else None
+            if earlier is None:
+                raise
+            return earlier, True
+        return row["id"], False
+
+    def cancel(self, job_id: str) -> bool:
+        """End a queued job at once, ask a running one to end; whether a runner has to hear of it."""
+        now, this = utc_now(), JobTable.id == job_id
+        with self._database.write() as session:
+            queued = and_(this, JobTable.status == "queued")
+            ended = session.execute(change(queued, now, status="canceled", cancel=True, finished_at=now)).first()
+            if ended is not None:
+                tell(session, ended.number, [("status", {"status": "canceled"})], now)
+                return False
+            running = and_(this, JobTable.status == "running")
+            return session.execute(change(running, now, cancel=True)).first() is not None
+
+    def retry(self, job_id: str) -> str | None:
+        """Queue a failed or canceled job again, with as many attempts as at first; its lane, None if it is neither."""
+        now, ended = utc_now(), and_(JobTable.id == job_id, JobTable.status.in_(["failed", "canceled"]))
+        fresh: dict[str, Any] = {"error": None, "result": None, "progress": 0.0, "metrics": {}, "cancel": False}
+        with self._database.write() as session:
+            kind = session.scalar(select(JobTable.kind).where(ended))
+            fresh["max_attempts"] = JobTable.attempt + (registry.find(kind).attempts if kind else 1)
+            again = change(ended, now, status="queued", not_before=None, finished_at=None, **fresh)
+            row = session.execute(again).first()
+            if row is None:
+                return None
+            tell(session, row.number, [("status", {"status": "queued"})], now)
+            return str(row.lane)
+
+    def due(self, waiting_seconds: float = 0) -> dict[str, int]:
+        """How many jobs of each lane could run now and have waited *waiting_seconds*; at most MOST_DUE a lane."""
+        now = utc_now()
+        ready = or_(JobTable.not_before.is_(None), JobTable.not_before <= now)
+        patient = JobTable.updated_at <= now - timedelta(seconds=waiting_seconds)
+        found: dict[str, int] = {}
+        with self._database.read() as session:
+            for lane in LANES:
+                queued = select(JobTable.number).where(JobTable.lane == lane, JobTable.status == "queued")
+                numbers = session.scalars(queued.where(ready, patient).limit(MOST_DUE)).all()
+                found |= {lane: len(numbers)} if numbers else {}
+        return found
+
+    def any_queued(self, lane: str) -> bool:
+        """Whether *lane* has a queued job."""
+        with self._database.read() as session:
+            return bool(session.scalar(select(exists().where(JobTable.lane == lane, JobTable.status == "queued"))))
+
+    def seconds_to_next(self) -> float | None:
+        """How long until the next attempt of a job is due; None when none waits for its time."""
+        with self._database.read() as session:
+            soonest = session.scalar(select(func.min(JobTable.not_before)).where(JobTable.status == "queued"))
+        return None if soonest is None else max(0.0, (soonest - utc_now()).total_seconds())
+
+    def fingerprint(self, job_id: str) -> str | None:
+        """The digest of what job *job_id* was asked to do."""
+        with self._database.read() as session:
+            return session.scalar(select(JobTable.fingerprint).where(JobTable.id == job_id))
+
+    def prune(self, before: datetime) -> int:
+        """Remove jobs that ended before *before*, with their events; how many."""
+        old = and_(JobTable.status.in_(["completed", "failed", "canceled"]), JobTable.finished_at < before)
+        with self._database.write() as session:
+            return len(session.scalars(delete(JobTable).where(old).returning(JobTable.number)).all())
+
+    def _find_key(self, owner: str, key: str) -> str | None:
+        with self._database.read() as session:
+            return session.scalar(select(JobTable.id).where(JobTable.owner == owner, JobTable.idempotency_key == key))
+
+
+def _forget_key(session: Session, owner: str, key: str, now: datetime) -> None:
+    """A key is good for a day; after that it may be used for another job."""
+    used = and_(JobTable.owner == owner, JobTable.idempotency_key == key)
+    old = and_(used, JobTable.created_at < now - timedelta(hours=IDEMPOTENCY_HOURS))
+    session.execute(update(JobTable).where(old).values(idempotency_key=None))
