@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -80,19 +81,26 @@ def test_an_answer_without_end_is_cut_off(inside: FakeServer, outbound: Outbound
 
 def test_a_body_that_ends_with_its_connection_ends_with_the_switch(inside: FakeServer, outbound: Outbound) -> None:
     """HTTP has taken the socket from the connection by then; the switch must find it all the same."""
-    inside.add_route("GET", "/silent", lambda server, _request: Reply(server.until_released(), close_delimited=True))
-    switch, raised = Cancellation(), threading.Event()
+
+    def started(server: FakeServer, _request: object) -> Reply:
+        return Reply(chain(["x"], server.until_released()), close_delimited=True)
+
+    inside.add_route("GET", "/started", started)
+    switch, reading, raised = Cancellation(), threading.Event(), threading.Event()
 
     def work() -> None:
-        with cancellable(switch), pytest.raises(Cancelled):
-            outbound.call("GET", inside.url("/silent"), trusted=True)
-        raised.set()
+        with cancellable(switch), outbound.open("GET", inside.url("/started"), read_seconds=5, trusted=True) as answer:
+            assert answer.read1() == b"x"
+            reading.set()
+            with pytest.raises(Cancelled):
+                answer.read1()
+            raised.set()
 
     threading.Thread(target=work, daemon=True).start()
-    request = inside.wait_for_requests(1)[0]
+    assert reading.wait(2)
     switch.cancel("client_left")
     assert raised.wait(1)
-    assert request.client_left.wait(1)
+    assert inside.requests[0].client_left.wait(1)
 
 
 # -- Downloads
