@@ -4,6 +4,7 @@ Source: the hub's documents, "Hub API Endpoints". A branch may move while its fi
 commit is asked first and all files are taken from there. Pickles are never fetched.
 """
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,8 @@ from services.settings import Settings
 
 MOST_FILES = 2000
 WEIGHTS = (".safetensors", ".gguf")
+# How llama.cpp names the pieces of one model.
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 _names = TypeAdapter(RelativePath)
 _digests = TypeAdapter(Sha256)
 
@@ -78,6 +81,11 @@ class Hub:
         chosen = [offered[name] for name in choose(list(offered))]
         if not any(promise.name.endswith(WEIGHTS) for promise in chosen):
             raise self._refused("it has no safetensors or GGUF files", "没有 safetensors 或 GGUF 文件")
+        if sum(promise.name.endswith(".gguf") and not SHARD.search(promise.name) for promise in chosen) > 1:
+            raise self._refused(
+                "it has several GGUF files; name one of them under `files` of the catalog row",
+                "含有多个 GGUF 文件，请在目录条目的 `files` 中指定其一",
+            )
         return commit, chosen
 
     def bring(self, promise: Promise, commit: str, target: Path, hear: Any) -> None:

@@ -1,6 +1,8 @@
 """From a name to who answers, and what the catalog file may say."""
 
 import os
+import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from services.contracts.models import CatalogRow, Manifest, Source
 from services.engines.base import all_engines
 from services.errors import NotFound, Unavailable
 from services.providers import find_provider
-from services.settings import Settings
+from services.settings import ROOT, Settings
 
 STARTER = [
     "smollm2-135m-instruct",
@@ -137,6 +139,12 @@ def test_sources_that_make_no_sense(source: dict[str, Any]) -> None:
 def test_formats_that_run_code_need_a_checksum() -> None:
     pinned = {"hub": "a/b", "files": [{"name": "model.bin", "sha256": "0" * 64}]}
     assert Source.model_validate(pinned).files[0].name == "model.bin"
+
+
+def test_the_readmes_row_is_one() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    for name, table in tomllib.loads(example).items():
+        assert CatalogRow.model_validate({"id": name, **table}).sources
 
 
 # From a name to a route

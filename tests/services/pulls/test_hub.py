@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from services.compute.progress import Job
-from services.errors import Cancelled, Unavailable
+from services.errors import Cancelled, Conflict, Unavailable
 from services.pulls.hub import choose
+from tests.fakes.connection import Reply
 from tests.fakes.hub import COMMIT, PIECE_BYTES, HubFake
 from tests.services.pulls.conftest import Installation, LocalRow
 
@@ -126,6 +127,18 @@ def test_pickles_are_never_fetched(here: Installation, hub: HubFake, row: LocalR
         here.pull(row(TINY, name="other"))
 
 
+def test_of_several_gguf_files_the_row_names_one(here: Installation, hub: HubFake, row: LocalRow) -> None:
+    hub.files = {"m.Q4_K_M.gguf": b"four", "m.Q8_0.gguf": b"eight"}
+    with pytest.raises(Unavailable, match="several GGUF"):
+        here.pull(row(TINY))
+    assert set(here.pull(row(TINY | {"files": [{"name": "m.Q8_0.gguf"}]})).files) == {"m.Q8_0.gguf"}
+
+
+def test_a_gguf_in_pieces_is_one_model(here: Installation, hub: HubFake, row: LocalRow) -> None:
+    hub.files = {"m-00001-of-00002.gguf": b"one", "m-00002-of-00002.gguf": b"two"}
+    assert set(here.pull(row(TINY)).files) == hub.files.keys()
+
+
 @pytest.mark.parametrize("name", ["../../evil.json", "/etc/evil.json", "a/../../evil.json", "a\\b.json", "a\nb.json"])
 def test_a_name_that_climbs_is_passed_over(here: Installation, hub: HubFake, row: LocalRow, name: str) -> None:
     hub.files[name] = b"evil"
@@ -140,8 +153,6 @@ def test_names_are_sent_as_the_path_they_are(here: Installation, hub: HubFake, r
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"siblings": 3}', b'{"sha": "x"}'])
 def test_a_list_that_is_none(here: Installation, hub: HubFake, row: LocalRow, body: bytes) -> None:
-    from tests.fakes.connection import Reply
-
     hub.add_route("GET", "/api/models/.*", lambda *_: Reply(body))
     with pytest.raises(Unavailable, match="cannot be read"):
         here.pull(row(TINY))
@@ -149,8 +160,6 @@ def test_a_list_that_is_none(here: Installation, hub: HubFake, row: LocalRow, bo
 
 
 def test_two_pulls_at_once(here: Installation, hub: HubFake, row: LocalRow) -> None:
-    from services.errors import Conflict
-
     hub.hold_after = PIECE_BYTES
     first = threading.Thread(target=here.pull, args=(row(TINY),))
     first.start()

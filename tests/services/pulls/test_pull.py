@@ -14,6 +14,7 @@ from services.errors import Conflict, Unavailable
 from services.pulls.room import full_disk_told, need_room
 from tests.fakes.hub import HubFake
 from tests.services.pulls.conftest import Installation, LocalRow
+from tests.live import wait_for
 from tests.source import ROOT
 
 TINY = {"hub": "maker/tiny"}
@@ -97,8 +98,6 @@ def test_a_killed_pull_is_taken_up(here: Installation, hub: HubFake, row: LocalR
 
 
 def _wait_until_written(part: Path) -> None:
-    from tests.live import wait_for
-
     wait_for(lambda: part.exists() and part.stat().st_size > 0, what="the first bytes", seconds=20)
 
 
