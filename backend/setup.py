@@ -1,4 +1,4 @@
-"""What a start does to an installation before it serves: the newest tables, and a first admin."""
+"""What a start does to an installation before it serves: the newest tables, a first admin, no broken uploads."""
 
 import fcntl
 import logging
@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, inspect, text
 
+from blueprints.kit.uploads import sweep_uploads
 from services.assemble import Services
 from services.domains import accounts
 from services.settings import Settings
@@ -26,6 +27,7 @@ def prepare(services: Services) -> None:
     with _one_at_a_time(services.settings.instance_dir):
         migrate(services.database.engine)
         made = accounts.ensure_admin(services=services)
+        sweep_uploads(services.settings)
     if made and made.password:
         introduce(services.settings, made.username, made.password)
 

@@ -27,10 +27,25 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(length=64), nullable=False),
         sa.Column("job_id", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chat_history")),
+        sa.UniqueConstraint("job_id", name=op.f("uq_chat_history_job_id")),
     )
     with op.batch_alter_table("chat_history", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_chat_history_job_id"), ["job_id"], unique=False)
         batch_op.create_index("ix_chat_history_owner_timestamp", ["owner", "timestamp"], unique=False)
+
+    op.create_table(
+        "chat_history_files",
+        sa.Column("history_id", sa.String(length=64), nullable=False),
+        sa.Column("url", sa.String(length=512), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["history_id"],
+            ["chat_history.id"],
+            name=op.f("fk_chat_history_files_history_id_chat_history"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("history_id", "url", name=op.f("pk_chat_history_files")),
+    )
+    with op.batch_alter_table("chat_history_files", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_chat_history_files_url"), ["url"], unique=False)
 
     op.create_table(
         "configurations",
@@ -215,9 +230,12 @@ def downgrade() -> None:
         batch_op.drop_index("ix_configurations_owner_created_at")
 
     op.drop_table("configurations")
+    with op.batch_alter_table("chat_history_files", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_chat_history_files_url"))
+
+    op.drop_table("chat_history_files")
     with op.batch_alter_table("chat_history", schema=None) as batch_op:
         batch_op.drop_index("ix_chat_history_owner_timestamp")
-        batch_op.drop_index(batch_op.f("ix_chat_history_job_id"))
 
     op.drop_table("chat_history")
     # ### end Alembic commands ###
