@@ -1,18 +1,24 @@
 """README's examples run as they stand, with only the address and the password put in."""
 
+import json
+import re
 import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from backend.app import create_app
 from services.assemble import Services
 from services.contracts.chat import ChatMessage, ChatRequest
 from services.contracts.models import CatalogRow, ChatFlags
+from services.outbound import Outbound
 from services.providers import all_providers
+from services.settings import Settings
 from tests.fakes import samples
 from tests.fakes.openai import OpenAIFake
 from tests.live import ADMIN_PASSWORD, LiveServer
@@ -61,6 +67,20 @@ def test_the_provider_answers(services: Services, openai_fake: OpenAIFake, tmp_p
     assert provider.chat("gpt-4o", ChatFlags()).reply(request).text == samples.TEXT
     (settings,) = [code for code in blocks("README.md", "python") if f"{kind.key_setting}: str" in code]
     assert f"{kind.url_setting}: str" in settings
+
+
+@pytest.mark.parametrize("door", ["/api/chat/completions", "/api/chat/stream"])
+def test_a_server_of_ones_own_answers(door: str, services: Services, openai_fake: OpenAIFake) -> None:
+    (code,) = [code for code in blocks("README.md", "bash") if "/api/config" in code]
+    (body,) = re.findall(r"-d '(.*)'", code)
+    allowed = {"allow_http_upstreams": True, "allowed_upstreams": "127.0.0.1", "auth": "open"}
+    settings = Settings(_env_file=None, **services.settings.model_dump() | allowed)
+    client = create_app(services=replace(services, settings=settings, outbound=Outbound(settings))).test_client()
+    there = {"base_url": openai_fake.base_url, "api_key": openai_fake.key}
+    assert client.post("/api/config", json=json.loads(body) | there).status_code == 200
+    question = {"model": "ollama", "messages": [{"role": "user", "content": "hi"}]}
+    assert client.post(door, json=question).status_code == 200
+    assert openai_fake.requests[-1].json["model"] == "llama3.2"
 
 
 def test_the_row_is_a_row() -> None:

@@ -30,7 +30,7 @@ def stream(
     request: ChatRequest, *, services: "Services", owner: str, request_id: str = ""
 ) -> Iterator[list[ChatDelta]]:
     """The answer to *request* piece by piece, counted for *owner*. Closing it ends the work."""
-    route = services.catalog.resolve(request.model, "chat")
+    route = routes.resolve(request.model, "chat", services=services, owner=owner)
     with Meter(services, route, owner, request_id) as meter:
         for batch in open_model(route, services).stream(request):
             meter.hear(batch)
