@@ -1,5 +1,6 @@
 """Large bodies on the running service: refused ones get their answer, and nobody else waits."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -17,10 +18,9 @@ def send(server: LiveServer, head: str, body: bytes) -> bytes:
     """What the server answers while or after *body* is sent."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(head.encode())
-        try:
+        # It may hang up on us, which is its right once it has answered.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(body)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # It hung up on us, which is its right once it has answered.
         answer = b""
         while piece := connection.recv(65536):
             answer += piece

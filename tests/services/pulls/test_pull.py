@@ -13,8 +13,8 @@ from services.contracts.models import CatalogRow
 from services.errors import Conflict, Unavailable
 from services.pulls.room import full_disk_told, need_room
 from tests.fakes.hub import HubFake
-from tests.services.pulls.conftest import Installation, LocalRow
 from tests.live import wait_for
+from tests.services.pulls.conftest import Installation, LocalRow
 from tests.source import ROOT
 
 TINY = {"hub": "maker/tiny"}
