@@ -1,5 +1,7 @@
 """Pooled HTTP connections whose waiting reads end when the work they belong to is cancelled."""
 
+import re
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any
 
 import urllib3
@@ -10,6 +12,65 @@ from urllib3.response import BaseHTTPResponse
 from services import cancellation
 
 CONNECTIONS_A_HOST = 1024
+READ_BYTES = 2**14
+LONGEST_CHUNK_HEAD_BYTES = 2**16
+CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
+
+
+class PromptResponse(HTTPResponse):
+    """An answer whose `read1` gives all chunks that are there, where http.client gives one at each call.
+
+    Providers send a chunk a token, and a call through all layers costs more than the token itself. Only
+    `read1` may be used on an answer once it was used.
+    """
+
+    _chunk_left = 0
+    _rest = b""
+    _last_chunk_seen = False
+    _ended = False
+
+    def read1(self, n: int = -1) -> bytes:
+        """What is there, at most *n* bytes, waiting for some; none at the end. Raises IncompleteRead."""
+        if not self.chunked or self.fp is None:
+            return super().read1(n)
+        while not self._ended:
+            arrived = self.fp.read1(min(n, READ_BYTES) if n > 0 else READ_BYTES)
+            if not arrived:
+                raise IncompleteRead(b"")
+            if payload := self._unwrap(self._rest + arrived):
+                return payload
+        self._close_conn()  # type: ignore[attr-defined]
+        return b""
+
+    def _unwrap(self, data: bytes) -> bytes:
+        """The chunks' contents in *data*; what is not understood yet stays in `_rest`."""
+        pieces, at = [], 0
+        while at < len(data) and not self._ended:
+            if self._chunk_left:
+                pieces.append(data[at : at + self._chunk_left])
+                at += len(pieces[-1])
+                self._chunk_left -= len(pieces[-1])
+                continue
+            end = data.find(b"\n", at)
+            if end < 0:
+                break
+            self._take_line(data[at:end].strip())
+            at = end + 1
+        self._rest = data[at:]
+        if len(self._rest) > LONGEST_CHUNK_HEAD_BYTES:
+            raise IncompleteRead(b"")
+        return b"".join(pieces)
+
+    def _take_line(self, line: bytes) -> None:
+        """The empty line after a chunk, the size of the next one, or what follows the last one."""
+        if self._last_chunk_seen:
+            self._ended = not line
+        elif line:
+            size = line.partition(b";")[0].strip()
+            if not CHUNK_SIZE.fullmatch(size):  # int() would take signs and underscores too.
+                raise IncompleteRead(b"")
+            self._chunk_left = int(size, 16)
+            self._last_chunk_seen = self._chunk_left == 0
 
 
 class _Watched:
@@ -49,9 +110,13 @@ class _Watched:
 class WatchedHTTPConnection(_Watched, HTTPConnection):
     """Plain HTTP."""
 
+    response_class = PromptResponse
+
 
 class WatchedHTTPSConnection(_Watched, HTTPSConnection):
     """HTTP over TLS."""
+
+    response_class = PromptResponse
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -21,7 +21,7 @@ from services.contracts.chat import (
 from services.contracts.models import ChatFlags
 from services.outbound import Outbound
 from services.providers.anthropic_messages import to_messages, to_tool_choice, to_tools
-from services.providers.base import Provider
+from services.providers.base import Provider, together
 from services.providers.failures import failure
 from services.providers.openai_like import broken_stream, finished
 
@@ -74,9 +74,7 @@ class AnthropicChat(ChatModel):
         reading = _Reading(self._provider.key)
         with self._provider.stream(self.path, self._body(request) | {"stream": True}) as arrivals:
             for events in arrivals:
-                deltas = [delta for event in events if (delta := reading.take(event.data))]
-                if deltas:
-                    yield deltas
+                yield from together(reading.take(event.data) for event in events)
                 if reading.marked:
                     break
         if not reading.ended:

@@ -2,15 +2,15 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import orjson
 
-from services.contracts.chat import ChatModel
+from services.contracts.chat import ChatDelta, ChatModel
 from services.contracts.models import ChatFlags
-from services.errors import Invalid, UpstreamFailed, UpstreamTimeout
+from services.errors import Invalid, ServiceError, UpstreamFailed, UpstreamTimeout
 from services.outbound import Outbound
 from services.outbound.client import LARGEST_ANSWER_BYTES, Answer, read_bounded
 from services.providers.failures import raise_failure
@@ -100,6 +100,21 @@ class Provider(ABC):
                 raise UpstreamTimeout("The provider sends nothing.", "上游长时间没有返回内容。")
         if rest := reader.end():
             yield rest
+
+
+def together(pieces: Iterable[ChatDelta | None]) -> Iterator[list[ChatDelta]]:
+    """What arrived together as one list; what came before a failure is handed on before that is raised."""
+    batch: list[ChatDelta] = []
+    try:
+        for piece in pieces:
+            if piece:
+                batch.append(piece)
+    except ServiceError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 def read_error(response: Answer) -> bytes:

@@ -20,9 +20,10 @@ from services.contracts.chat import (
 )
 from services.contracts.models import ChatFlags
 from services.errors import Invalid
-from services.providers.base import Provider
+from services.providers.base import Provider, together
 from services.providers.failures import failure
 from services.providers.openai_like import broken_stream, finished, no_answer, tool_delta
+from services.providers.sse import Event
 
 TEXT = "/services/aigc/text-generation/generation"
 MULTIMODAL = "/services/aigc/multimodal-generation/generation"
@@ -70,26 +71,12 @@ class DashScopeChat(ChatModel):
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
         body = self._body(request)
         body["parameters"]["incremental_output"] = True
-        ended = called = False
+        reading = _Reading(self._provider.key)
         with self._provider.stream(self._path, body, **{"X-DashScope-SSE": "enable"}) as arrivals:
             for events in arrivals:
-                deltas = []
-                for name, frame, status in events:
-                    if not isinstance(frame, dict):
-                        continue
-                    self._raise_reported(name, frame, status)
-                    delta = _delta(frame, called=called)
-                    called = called or bool(delta.tool_calls)
-                    ended = ended or delta.finish_reason is not None
-                    deltas.append(delta)
-                if deltas:
-                    yield deltas
-        if not ended:
+                yield from together(reading.take(event) for event in events)
+        if not reading.ended:
             raise broken_stream()
-
-    def _raise_reported(self, name: str, frame: dict[str, Any], status: int | None) -> None:
-        if name == "error" or frame.get("error") or (frame.get("code") and not frame.get("output")):
-            raise failure(status or 200, frame, key=self._provider.key)
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         messages = _merge([self._message(message) for message in request.messages])
@@ -163,6 +150,25 @@ def _choice(frame: dict[str, Any]) -> dict[str, Any]:
 def _text(message: dict[str, Any]) -> str:
     content = message.get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
+
+
+class _Reading:
+    """Reads one stream: whether tools were called, and the reason to finish came."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._called = self.ended = False
+
+    def take(self, event: Event) -> ChatDelta | None:
+        name, frame, status = event
+        if not isinstance(frame, dict):
+            return None
+        if name == "error" or frame.get("error") or (frame.get("code") and not frame.get("output")):
+            raise failure(status or 200, frame, key=self._key)
+        delta = _delta(frame, called=self._called)
+        self._called = self._called or bool(delta.tool_calls)
+        self.ended = self.ended or delta.finish_reason is not None
+        return delta
 
 
 def _delta(frame: dict[str, Any], *, called: bool) -> ChatDelta:

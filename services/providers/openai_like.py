@@ -27,7 +27,7 @@ from services.contracts.chat import (
 )
 from services.contracts.models import ChatFlags
 from services.errors import UpstreamFailed
-from services.providers.base import Provider
+from services.providers.base import Provider, together
 from services.providers.failures import failure
 from services.providers.sse import DONE
 
@@ -111,23 +111,32 @@ class OpenAIChat(ChatModel):
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
         body = self._provider.chat_body(request, self._model, self._flags)
         body |= {"stream": True, "stream_options": {"include_usage": True}}
-        ended = called = marked = False
+        reading = _Reading(self._provider.key)
         with self._provider.stream(self.path, body) as arrivals:
             for events in arrivals:
-                deltas: list[ChatDelta] = []
-                for _name, chunk, _status in events:
-                    if chunk == DONE:
-                        ended = marked = True
-                    elif delta := delta_of(chunk, called=called, key=self._provider.key):
-                        called = called or bool(delta.tool_calls)
-                        ended = ended or delta.finish_reason is not None
-                        deltas.append(delta)
-                if deltas:
-                    yield deltas
-                if marked:
+                yield from together(reading.take(event.data) for event in events)
+                if reading.marked:
                     break
-        if not ended:
+        if not reading.ended:
             raise broken_stream()
+
+
+class _Reading:
+    """Reads one stream: whether tools were called, the reason to finish came, and the mark at the end."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._called = self.ended = self.marked = False
+
+    def take(self, chunk: Any) -> ChatDelta | None:
+        if chunk == DONE:
+            self.ended = self.marked = True
+            return None
+        delta = delta_of(chunk, called=self._called, key=self._key)
+        if delta is not None:
+            self._called = self._called or bool(delta.tool_calls)
+            self.ended = self.ended or delta.finish_reason is not None
+        return delta
 
 
 def delta_of(chunk: Any, *, called: bool, key: str = "") -> ChatDelta | None:
