@@ -2,9 +2,8 @@
 
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy import ColumnElement, delete, exists, func, select, true, update
@@ -37,7 +36,10 @@ CONFIGURATION_ID = re.compile(r"config-[0-9a-f]{16}")
 # A key travels in a header, where a line break would begin another header.
 KEY = re.compile(r"[\x21-\x7e]*")
 MOST_CONFIGURATIONS = 200
+WRITES = 5
 UNREADABLE = "…"
+
+Done = TypeVar("Done")
 
 
 def list_(*, services: "Services", identity: Identity) -> ConfigurationsView:
@@ -65,13 +67,15 @@ def create(request: ConfigurationRequest, *, services: "Services", owner: str) -
         created_at=now,
         updated_at=now,
     )
-    with _writing(services) as session:
+
+    def add(session: Session) -> None:
         _bound(session, owner)
-        active = request.is_active
-        row.is_active = not _has_active(session, row) if active is None else active
+        row.is_active = not _has_active(session, row) if request.is_active is None else request.is_active
         if row.is_active:
             _deactivate_others(session, row)
         session.add(row)
+
+    _write(services, add)
     return _view(row, services.settings)
 
 
@@ -80,18 +84,20 @@ def change(
 ) -> ConfigurationView:
     """The configuration with what *request* names changed. Raises NotFound."""
     base_url = _address(request.base_url, services)
-    with _writing(services) as session:
+
+    def apply(session: Session) -> ConfigurationTable:
         row = _find(session, config_id, identity)
         _apply(row, request, base_url, services.settings)
         if row.is_active:
             _deactivate_others(session, row)
-        session.flush()
-    return _view(row, services.settings)
+        return row
+
+    return _view(_write(services, apply), services.settings)
 
 
 def remove(config_id: str, *, services: "Services", identity: Identity) -> None:
     """Forget a configuration and its key. Raises NotFound."""
-    with _writing(services) as session:
+    with services.database.write() as session:
         row = _find(session, config_id, identity)
         session.execute(delete(ConfigurationTable).where(ConfigurationTable.id == row.id))
 
@@ -250,13 +256,13 @@ def _deactivate_others(session: Session, row: ConfigurationTable) -> None:
         session.execute(update(ConfigurationTable).where(*_rivals(row)).values(is_active=False, updated_at=utc_now()))
 
 
-@contextmanager
-def _writing(services: "Services") -> Iterator[Session]:
-    """A write. Two that make one active at the same time on PostgreSQL: the later is told to try again."""
-    try:
-        with services.database.write() as session:
-            yield session
-    except IntegrityError as error:
-        raise Conflict(
-            "Another configuration was made active at the same time; try again.", "另一配置刚被设为活动配置，请重试。"
-        ) from error
+def _write(services: "Services", deed: Callable[[Session], Done]) -> Done:
+    """What *deed* gives in a write. On PostgreSQL two may make one active at the same time: the later is done again."""
+    for left in reversed(range(WRITES)):
+        try:
+            with services.database.write() as session:
+                return deed(session)
+        except IntegrityError:
+            if not left:
+                raise
+    raise AssertionError("a write ends or raises")
