@@ -184,22 +184,7 @@ class VerifyResult(BaseModel):
     problems: dict[str, Literal["missing", "changed"]] = {}
 
 
-class ModelView(BaseModel):
-    """A row of the catalog, and whether it can be used here and now."""
-
-    id: str = Field(examples=["smollm2-135m-instruct"])
-    name: str
-    description: str
-    provider: str = Field(examples=["Local"])
-    abilities: list[Ability]
-    licence: str
-    installed: bool = Field(description="Weights are here, or none are needed")
-    available: bool = Field(description="Installed, and its provider has a key")
-    retired: bool = False
-    size_mb: int | None = None
-
-
-class ChatModelView(ModelView):
+class ChatModelView(BaseModel):
     """A chat model as system 4 lists it, with what the catalog knows beside."""
 
     id: str = Field(examples=["qwen-turbo"])
@@ -207,6 +192,12 @@ class ChatModelView(ModelView):
     description: str = Field(examples=["快速响应，适合日常对话"])
     provider: str = Field(examples=["Alibaba"])
     maxTokens: int = Field(examples=[6000])
+    abilities: list[Ability]
+    licence: str
+    installed: bool = Field(description="Weights are here, or none are needed")
+    available: bool = Field(description="Installed, and its provider has the operator's key")
+    retired: bool = False
+    size_mb: int | None = None
 
 
 class ChatModelsView(BaseModel):

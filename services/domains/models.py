@@ -9,7 +9,6 @@ from services.contracts.models import (
     CatalogRow,
     ChatModelsView,
     ChatModelView,
-    ModelView,
     PullRequest,
     PullResult,
     VerifyResult,
@@ -78,34 +77,22 @@ def remove(name: str, *, services: "Services") -> None:
     pulls.remove(find_to_pull(name, services=services), catalog=services.catalog, settings=services.settings)
 
 
-def list_(*, services: "Services") -> list[ModelView]:
-    """Every model of the catalog, and whether it can be used here and now."""
-    return [ModelView.model_validate(_facts(row, services)) for row in services.catalog.rows()]
-
-
 def list_chat(*, services: "Services") -> ChatModelsView:
     """All that chat, system 4's four first and as its document has them."""
-    return ChatModelsView(
-        models=[
-            ChatModelView.model_validate(
-                _facts(row, services)
-                | {"maxTokens": row.max_tokens or row.flags.max_output_tokens or DEFAULT_MAX_TOKENS}
-            )
-            for row in services.catalog.rows("chat")
-        ]
+    return ChatModelsView(models=[_view(row, services) for row in services.catalog.rows("chat")])
+
+
+def _view(row: CatalogRow, services: "Services") -> ChatModelView:
+    return ChatModelView(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        provider=row.provider_label,
+        abilities=row.abilities,
+        licence=row.licence,
+        installed=services.catalog.installed(row),
+        available=services.catalog.available(row),
+        retired=row.retired,
+        size_mb=row.size_mb,
+        maxTokens=row.max_tokens or row.flags.max_output_tokens or DEFAULT_MAX_TOKENS,
     )
-
-
-def _facts(row: CatalogRow, services: "Services") -> dict[str, object]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "description": row.description,
-        "provider": row.provider_label,
-        "abilities": row.abilities,
-        "licence": row.licence,
-        "installed": services.catalog.installed(row),
-        "available": services.catalog.available(row),
-        "retired": row.retired,
-        "size_mb": row.size_mb,
-    }

