@@ -1,5 +1,7 @@
 # Two commands: `make serve` and `make test`. The rest is for those who work on the project.
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+# The first that runs: a version manager's shim may stand on the path and not work.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
@@ -28,7 +30,7 @@ docs: .venv/ready  ## Write .env.example and README's route tables from the code
 	@$(BIN)/flask --app wsgi documents write
 
 .venv/ready: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON")'
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing requirements into .venv"
 	@$(PIP) -r requirements.txt
