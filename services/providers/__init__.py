@@ -12,6 +12,8 @@ from services.settings import Settings
 if TYPE_CHECKING:
     from services.catalog import Route
     from services.contracts.chat import ChatModel
+    from services.contracts.images import ImageModel
+    from services.contracts.video import VideoModel
     from services.credentials import Credentials
     from services.outbound import Outbound
 
@@ -82,6 +84,18 @@ def _open_own(
 def chat_provider(route: "Route", settings: Settings, outbound: "Outbound") -> "ChatModel":
     """The chat model at the end of *route*."""
     return open_provider(route.provider, settings, outbound, route.credentials).chat(route.upstream_model, route.flags)
+
+
+def image_provider(route: "Route", settings: Settings, outbound: "Outbound") -> "ImageModel":
+    """The model at the end of *route* that paints."""
+    provider = open_provider(route.provider, settings, outbound, route.credentials)
+    return provider.images(route.upstream_model, route.row)
+
+
+def video_provider(route: "Route", settings: Settings, outbound: "Outbound") -> "VideoModel":
+    """The model at the end of *route* that films."""
+    provider = open_provider(route.provider, settings, outbound, route.credentials)
+    return provider.video(route.upstream_model, route.row)
 
 
 def _subclasses(base: type[Provider]) -> list[type[Provider]]:

@@ -46,6 +46,17 @@ class Provider(ABC):
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
         """The chat model that this provider calls *model*."""
 
+    def images(self, model: str, row: CatalogRow | None) -> ImageModel:
+        """The model that this provider calls *model* and that paints; *row* is its catalog row, if it has one.
+
+        Raises NotFound where the provider has none.
+        """
+        raise _has_none(self.name, "text-to-image")
+
+    def video(self, model: str, row: CatalogRow | None) -> VideoModel:
+        """The model that this provider calls *model* and that films. Raises NotFound where it has none."""
+        raise _has_none(self.name, "text-to-video")
+
     def headers(self) -> dict[str, str]:
         """What every call carries."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
@@ -115,6 +126,16 @@ def together(pieces: Iterable[ChatDelta | None]) -> Iterator[list[ChatDelta]]:
         raise
     if batch:
         yield batch
+
+
+def _has_none(provider: str, ability: str) -> NotFound:
+    return NotFound(
+        "Provider {provider} has no models for {ability} here; GET /api/models lists those there are.",
+        "服务商 {provider} 没有可用于 {ability} 的模型，可通过 GET /api/models 查看可用模型。",
+        details={"reason": "model_not_found"},
+        provider=provider,
+        ability=ability,
+    )
 
 
 def read_error(response: Answer) -> bytes:
