@@ -60,7 +60,7 @@ def status() -> dict[str, Any]:
         "status": "ok",
         "version": VERSION,
         "uptime_seconds": round(time.time() - started),
-        **health.describe(services=services()),
+        **health.describe(services=services(), owner=me().id),
     }
 
 

@@ -24,11 +24,12 @@ def check(*, services: "Services") -> dict[str, str]:
     }
 
 
-def describe(*, services: "Services") -> dict[str, Any]:
-    """Providers that have a key, jobs by status, the device and the disk."""
+def describe(*, services: "Services", owner: str) -> dict[str, Any]:
+    """Providers that have a key, the operator's or one of *owner*'s; jobs by status, the device and the disk."""
+    own = {found.vendor for found in services.credentials.of(owner) if found.is_active and found.sealed_key}
     disk = shutil.disk_usage(services.settings.instance_dir)
     return {
-        "providers": providers_with_key(services.settings),
+        "providers": sorted({*providers_with_key(services.settings), *own}),
         "jobs": services.jobs.count_by_status(),
         "device": _device(services),
         "disk": {"free_mb": disk.free // 2**20, "total_mb": disk.total // 2**20},

@@ -511,6 +511,16 @@ def test_without_a_model_the_active_configuration_s_serves(
     assert openai_fake.requests[0].json["model"] == "gpt-4o"
 
 
+def test_status_tells_a_user_s_own_providers_too(
+    client: FlaskClient, lin: dict[str, str], admin: dict[str, str], make: Any
+) -> None:
+    make(provider="doubao")
+    make(provider="qwen", api_key="")
+    make(provider="openai", is_active=False)
+    assert client.get("/api/status", headers=lin).json["providers"] == ["ark"]
+    assert client.get("/api/status", headers=admin).json["providers"] == []
+
+
 def test_an_operator_s_key_does_not_follow_a_configuration_s_address(
     operated: FlaskClient, lin: dict[str, str], ark_fake: VendorFake
 ) -> None:
