@@ -2,19 +2,29 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
+from services.compute.rows import jobs
 from services.contracts.jobs import JobEventView, JobsQuery, JobsView, JobView
 from services.database import Database
 from services.errors import NotFound
 from services.tables.jobs import JobEventTable, JobTable
 
 EVENTS_A_READ = 500
-SAME = [
-    "id", "kind", "owner", "lane", "priority", "status", "progress", "attempt", "max_attempts", "error", "result",
-    "request_id", "created_at", "updated_at", "started_at", "finished_at", "revision",
-]  # fmt: skip
+SHOWN = [
+    getattr(jobs.c, name)
+    for name in JobView.model_fields
+    if name not in {"queue_position", "cancel_requested", "replayed"}
+] + [jobs.c.cancel.label("cancel_requested"), jobs.c.number]
+SHOW = select(*SHOWN).where(jobs.c.id == bindparam("wanted"))
+QUEUED = and_(jobs.c.lane == bindparam("lane"), jobs.c.status == "queued")
+PEERS = and_(QUEUED, jobs.c.priority == bindparam("priority"))
+OWN = jobs.c.owner == bindparam("owner")
+OWN_BEFORE = select(func.count()).where(PEERS, OWN, jobs.c.number < bindparam("number"))
+OTHERS_BEFORE = select(func.count(), func.min(jobs.c.number)).where(PEERS, ~OWN).group_by(jobs.c.owner)
+SOONER = select(func.count()).where(QUEUED, jobs.c.priority > bindparam("priority"))
+REVISIONS = select(jobs.c.id, jobs.c.revision).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class History:
@@ -37,8 +47,8 @@ class History:
             count = session.scalar(select(func.count()).select_from(JobTable).where(*wanted)) or 0
             if query.after is not None:
                 wanted.append(JobTable.number < _find(session, query.after, owner).number)
-            newest = select(JobTable).where(*wanted).order_by(JobTable.number.desc()).limit(query.limit + 1)
-            rows = session.scalars(newest).all()
+            newest = select(*SHOWN).where(*wanted).order_by(JobTable.number.desc()).limit(query.limit + 1)
+            rows = session.execute(newest).all()
             views = [_view(session, row) for row in rows[: query.limit]]
         return JobsView(jobs=views, count=count, next=views[-1].id if len(rows) > query.limit else None)
 
@@ -60,39 +70,30 @@ class History:
     def revisions(self, ids: list[str]) -> dict[str, int]:
         """How often each of the jobs *ids* has changed."""
         with self._database.read() as session:
-            rows = session.execute(select(JobTable.id, JobTable.revision).where(JobTable.id.in_(ids))).all()
+            rows = session.execute(REVISIONS, {"ids": ids}).all()
         return {str(job_id): int(revision) for job_id, revision in rows}
 
 
-def _find(session: Session, job_id: str, owner: str | None) -> JobTable:
-    row = session.scalar(select(JobTable).where(JobTable.id == job_id))
+def _find(session: Session, job_id: str, owner: str | None) -> Row[*tuple[Any, ...]]:
+    row = session.execute(SHOW, {"wanted": job_id}).first()
     if row is None or owner not in (None, row.owner):
         raise NotFound("There is no job {id}.", "任务 {id} 不存在。", id=job_id[:64])
     return row
 
 
-def _view(session: Session, row: JobTable) -> JobView:
-    values: dict[str, Any] = {name: getattr(row, name) for name in SAME}
+def _view(session: Session, row: Row[*tuple[Any, ...]]) -> JobView:
     position = _position(session, row) if row.status == "queued" else None
-    return JobView(**values, metrics=row.metrics or {}, cancel_requested=row.cancel, queue_position=position)
+    return JobView.model_validate(dict(row._mapping) | {"queue_position": position})
 
 
-def _position(session: Session, row: JobTable) -> int:
+def _position(session: Session, row: Row[*tuple[Any, ...]]) -> int:
     """The row's place in its lane, as the claim serves it: priority first, then the owners in turn.
 
     With k jobs of its own owner before it, at most k+1 of each other owner's are served first; where that
     owner's next one is younger, k.
     """
-    queued = (JobTable.lane == row.lane, JobTable.status == "queued")
-    sooner = select(func.count()).where(*queued, JobTable.priority > row.priority)
-    peers = and_(*queued, JobTable.priority == row.priority)
-    before = session.scalar(
-        select(func.count()).where(peers, JobTable.owner == row.owner, JobTable.number < row.number)
-    )
-    others = select(func.count(), func.min(JobTable.number)).where(peers, JobTable.owner != row.owner)
-    mine = int(before or 0)
-    theirs = sum(
-        min(count, mine + (1 if oldest < row.number else 0))
-        for count, oldest in session.execute(others.group_by(JobTable.owner))
-    )
-    return int(session.scalar(sooner) or 0) + mine + theirs + 1
+    place = {name: getattr(row, name) for name in ("lane", "owner", "number", "priority")}
+    mine = int(session.scalar(OWN_BEFORE, place) or 0)
+    others = session.execute(OTHERS_BEFORE, place)
+    theirs: int = sum(min(count, mine + (1 if oldest < row.number else 0)) for count, oldest in others)
+    return int(session.scalar(SOONER, place) or 0) + mine + theirs + 1

@@ -62,24 +62,31 @@ class Jobs:
         function = registry.find(name)
         if not isinstance(request, function.request) or function.streams:
             raise TypeError(f"{name} is queued with a {function.request.__name__} and must not stream")
-        print_ = fingerprint or self._packer.fingerprint(name, request)
-        values = {
-            "id": str(uuid.uuid4()),
-            "kind": name,
+        row = self._row(function, request, fingerprint) | {
             "owner": owner,
-            "request_id": request_id,
-            "lane": function.lane,
             "priority": priority,
+            "request_id": request_id,
+            "idempotency_key": _checked(idempotency_key),
+        }
+        job_id, replayed = self._queue.add(row)
+        if replayed:
+            return self._replay(job_id, owner, row["fingerprint"])
+        self.runner.knock(function.lane)
+        return self.show(job_id) if self.runner.at_once else JobView.model_validate(row)
+
+    def _row(self, function: registry.Function, request: BaseModel, fingerprint: str | None) -> dict[str, Any]:
+        now = utc_now()
+        return {
+            "id": str(uuid.uuid4()),
+            "kind": function.name,
+            "lane": function.lane,
+            "status": "queued",
             "request": self._packer.pack(request),
             "max_attempts": function.attempts,
-            "idempotency_key": _checked(idempotency_key),
-            "fingerprint": print_,
+            "fingerprint": fingerprint or self._packer.fingerprint(function.name, request),
+            "created_at": now,
+            "updated_at": now,
         }
-        job_id, replayed = self._queue.add(values)
-        if replayed:
-            return self._replay(job_id, owner, print_)
-        self.runner.knock(function.lane)
-        return self.show(job_id)
 
     def show(self, job_id: str, *, owner: str | None = None) -> JobView:
         """One job. Raises NotFound, also for another owner's."""

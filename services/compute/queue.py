@@ -4,14 +4,15 @@ Every change is one conditional statement, so that no two processes agree by acc
 """
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import and_, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from services.compute import registry
-from services.compute.rows import change, tell, utc_now
+from services.compute.combine import Combiner
+from services.compute.rows import INSERT_JOB, INSERT_QUEUED, change, tell, utc_now
 from services.database import Database
 from services.tables.jobs import JobTable
 
@@ -25,20 +26,20 @@ class Queue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._combiner = Combiner(database)
 
-    def add(self, values: dict[str, Any]) -> tuple[str, bool]:
+    def add(self, row: dict[str, Any]) -> tuple[str, bool]:
         """Store a queued job; its id, and whether it is an earlier one under the same idempotency key."""
-        now = utc_now()
-        row = {**values, "status": "queued", "created_at": now, "updated_at": now}
-        owner, key = row["owner"], row.get("idempotency_key")
+        owner, key, now = row["owner"], row["idempotency_key"], row["created_at"]
+        if key is None:
+            self._combiner.do(lambda session: _insert(session, row))
+            return row["id"], False
         try:
             with self._database.write() as session:
-                if key:
-                    _forget_key(session, owner, key, now)
-                number = session.scalar(insert(JobTable).values(**row).returning(JobTable.number))
-                tell(session, cast(int, number), [("status", {"status": "queued"})], now)
+                _forget_key(session, owner, key, now)
+                _insert(session, row)
         except IntegrityError:
-            earlier = self._find_key(owner, key) if key else None
+            earlier = self._find_key(owner, key)
             if earlier is None:
                 raise
             return earlier, True
@@ -108,6 +109,11 @@ class Queue:
     def _find_key(self, owner: str, key: str) -> str | None:
         with self._database.read() as session:
             return session.scalar(select(JobTable.id).where(JobTable.owner == owner, JobTable.idempotency_key == key))
+
+
+def _insert(session: Session, row: dict[str, Any]) -> None:
+    session.execute(INSERT_JOB, row)
+    session.execute(INSERT_QUEUED, {"wanted": row["id"]})
 
 
 def _forget_key(session: Session, owner: str, key: str, now: datetime) -> None:

@@ -10,11 +10,22 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import Executable, and_, or_, select, update
+from sqlalchemy.orm import Session
 
 from services.compute.claims import claim_next
+from services.compute.combine import Combiner
 from services.compute.outcomes import Outcome, died
-from services.compute.rows import Events, another_attempt, change, prune_events, tell, utc_now
+from services.compute.rows import (
+    CHANGE_HELD,
+    RELEASE_HELD,
+    Events,
+    another_attempt,
+    change,
+    prune_events,
+    tell,
+    utc_now,
+)
 from services.database import Database
 from services.tables.jobs import JobTable
 
@@ -36,10 +47,9 @@ class Ticket:
     request: Any
     runner: str
 
-    def holds(self) -> ColumnElement[bool]:
-        """Whether this ticket is still good."""
-        mine = and_(JobTable.runner == self.runner, JobTable.attempt == self.attempt)
-        return and_(JobTable.number == self.number, JobTable.status == "running", mine)
+    def proof(self) -> dict[str, Any]:
+        """The parameters by which a statement knows whether this ticket is still good."""
+        return {"held_number": self.number, "held_runner": self.runner, "held_attempt": self.attempt}
 
 
 class Tickets:
@@ -47,23 +57,28 @@ class Tickets:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._combiner = Combiner(database)
 
     def claim(self, lane: str, runner: str, host: str, bound: int) -> Ticket | None:
         """The next job of *lane*, now *runner*'s; None when none is due or the lane is full on *host*."""
-        now = utc_now()
-        with self._database.write() as session:
+
+        def take(session: Session) -> Ticket | None:
+            now = utc_now()
             row = claim_next(session, lane, runner, host, bound, now)
             if row is None:
                 return None
             ticket = Ticket(**row, runner=runner)
             tell(session, ticket.number, [("status", {"status": "running", "attempt": ticket.attempt})], now)
-        return ticket
+            return ticket
+
+        return self._combiner.do(take)
 
     def report(self, ticket: Ticket, percent: float, metrics: dict[str, Any], events: Events) -> bool | None:
         """Write how far the job is; whether it shall be cancelled, None when it is another runner's now."""
         now = utc_now()
         with self._database.write() as session:
-            row = session.execute(change(ticket.holds(), now, progress=percent, metrics=metrics)).first()
+            values = {"progress": percent, "metrics": metrics, "updated_at": now}
+            row = session.execute(CHANGE_HELD, ticket.proof() | values).first()
             if row is None:
                 return None
             tell(session, ticket.number, events, now)
@@ -72,12 +87,15 @@ class Tickets:
 
     def end(self, ticket: Ticket, outcome: Outcome) -> bool:
         """Write how the attempt ended; False when the job is another runner's now and nothing was written."""
-        now = utc_now()
-        with self._database.write() as session:
-            row = session.execute(change(ticket.holds(), now, **_ending(outcome, now))).first()
+
+        def write(session: Session) -> bool:
+            now = utc_now()
+            row = session.execute(*_ending(ticket, outcome, now)).first()
             if row is not None:
                 tell(session, ticket.number, [("status", {"status": row.status, **outcome.facts()})], now)
-        return row is not None
+            return row is not None
+
+        return self._combiner.do(write)
 
     def beat(self, numbers: list[int], runner: str) -> set[int]:
         """Say that *runner* still works on jobs *numbers*; which of them are still its own."""
@@ -128,11 +146,11 @@ class Tickets:
         return [Ticket(**row) for row, gone in zip(rows, dead, strict=True) if gone and row["number"] not in spare]
 
 
-def _ending(outcome: Outcome, now: datetime) -> dict[str, Any]:
-    """What the row says after *outcome*: ended, or queued for another attempt."""
+def _ending(ticket: Ticket, outcome: Outcome, now: datetime) -> tuple[Executable, dict[str, Any]]:
+    """What writes *outcome*: the job has ended, or is queued for another attempt."""
+    values = ticket.proof() | {"updated_at": now, "error": outcome.error}
     if outcome.again_after_seconds is not None:
         later = now + timedelta(seconds=outcome.again_after_seconds)
-        again = another_attempt(now) | {"error": outcome.error, "not_before": later}
-        return again | ({"attempt": JobTable.attempt - 1} if outcome.uncounted else {})
-    values = {"status": outcome.status, "result": outcome.result, "error": outcome.error, "finished_at": now}
-    return values | ({"progress": 100.0} if outcome.status == "completed" else {})
+        return RELEASE_HELD, values | {"not_before": later, "uncounted": int(outcome.uncounted), "now": now}
+    values |= {"status": outcome.status, "result": outcome.result, "finished_at": now}
+    return CHANGE_HELD, values | ({"progress": 100.0} if outcome.status == "completed" else {})

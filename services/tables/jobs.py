@@ -20,6 +20,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.database import Base
 
+# Metrics come from training loops, which hand over numpy's numbers as they are.
+OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
 
 class Packed(TypeDecorator[Any]):
     """JSON as text, by orjson: the same bytes on every database, and NaN (a diverged loss) becomes null."""
@@ -28,7 +31,7 @@ class Packed(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        return None if value is None else orjson.dumps(value, default=str, option=OPTIONS).decode()
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else orjson.loads(value)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 class Runner(ABC):
     """Sees to it that queued jobs run. Rows are the truth; a knock that gets lost delays a job and loses none."""
 
+    at_once: bool = False
+    """A knock returns when the job has ended."""
+
     @abstractmethod
     def bind(self, services: "Services") -> None:
         """Take the services that jobs run with; called once, before anything else."""

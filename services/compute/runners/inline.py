@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 class InlineRunner(Runner):
     """`submit` returns when the job has ended, or waits for its next attempt; no thread of its own until then."""
 
+    at_once = True
+
     def bind(self, services: "Services") -> None:
         self._queue = Queue(services.database)
         self.worker = Worker(services, lane_bounds(services.settings))

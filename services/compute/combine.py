@@ -1,0 +1,95 @@
+"""One transaction for all who want to write at the same moment."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from sqlalchemy.orm import Session
+
+from services.database import Database
+
+Answer = TypeVar("Answer")
+Deed = Callable[[Session], Answer]
+
+
+@dataclass(eq=False)
+class Wish:
+    """What somebody wants done in a transaction, and what came of it."""
+
+    deed: Deed[Any]
+    answer: Any = None
+    error: BaseException | None = None
+    done: bool = False
+    woken: threading.Event = field(default_factory=threading.Event)
+
+
+class Combiner:
+    """`do` returns when the deed is committed; one does the deeds of all who came while the last one wrote.
+
+    A transaction costs much more than a statement in it, and SQLite has one writer. Who writes next is woken
+    by name, so nobody is overtaken: waiting for a plain lock, one in a hundred of 32 threads that submitted
+    at once waited 200 ms. Under gevent the threads are greenlets.
+    Source: Hendler et al. 2010, flat combining.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wishes: list[Wish] = []
+        self._lock = threading.Lock()
+        self._led = False
+
+    def do(self, deed: Deed[Answer]) -> Answer:
+        """What *deed* returns, once its transaction is committed. Raises what it raised."""
+        wish = Wish(deed)
+        with self._lock:
+            self._wishes.append(wish)
+            leads, self._led = not self._led, True
+        if not leads:
+            wish.woken.wait()
+        if not wish.done:
+            self._lead()
+        if wish.error:
+            raise wish.error
+        return cast(Answer, wish.answer)
+
+    def _lead(self) -> None:
+        """Do the deeds of all who wait, then let the first of those who came meanwhile lead."""
+        with self._lock:
+            wishes, self._wishes = self._wishes, []
+        try:
+            self._serve(wishes)
+        finally:
+            with self._lock:
+                following = self._wishes[:1]
+                self._led = bool(following)
+            for wish in [*wishes, *following]:
+                wish.woken.set()
+
+    def _serve(self, wishes: list[Wish]) -> None:
+        try:
+            self._commit(wishes)
+        except Exception as error:  # noqa: BLE001  It is raised where it belongs, in the thread that wished.
+            # One that cannot be done must not take the others with it.
+            for wish in wishes:
+                self._commit_alone(wish) if len(wishes) > 1 else self._fail(wish, error)
+        except BaseException as error:
+            for wish in wishes:
+                self._fail(wish, error)
+            raise
+
+    def _commit(self, wishes: list[Wish]) -> None:
+        with self._database.write() as session:
+            for wish in wishes:
+                wish.answer = wish.deed(session)
+        for wish in wishes:
+            wish.done = True
+
+    def _commit_alone(self, wish: Wish) -> None:
+        try:
+            self._commit([wish])
+        except Exception as error:  # noqa: BLE001
+            self._fail(wish, error)
+
+    def _fail(self, wish: Wish, error: BaseException) -> None:
+        wish.error, wish.done = error, True
