@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import orjson
 
 from services.contracts.chat import ChatDelta, ChatModel
-from services.contracts.models import ChatFlags
-from services.errors import Invalid, ServiceError, UpstreamFailed, UpstreamTimeout
+from services.contracts.images import ImageModel
+from services.contracts.models import CatalogRow, ChatFlags
+from services.contracts.video import VideoModel
+from services.errors import Invalid, NotFound, ServiceError, UpstreamFailed, UpstreamTimeout
 from services.outbound import Outbound
 from services.outbound.client import LARGEST_ANSWER_BYTES, Answer, read_bounded
 from services.providers.failures import raise_failure
