@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +15,14 @@ from flask import jsonify
 from flask.testing import FlaskClient
 from flask_openapi3 import OpenAPI
 from pydantic import Field
+from werkzeug.serving import make_server
 
 from blueprints.kit.marks import mark
 from blueprints.kit.uploads import FORGOTTEN_SECONDS, PART, landed, sweep_uploads, take, uploads_dir
 from blueprints.kit.validation import FormModel, Upload
 from services.errors import ServiceError
 from services.settings import Settings
+from tests.live import wait_for
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 MIB = 2**20
@@ -228,6 +232,26 @@ def refuse_growth() -> Callable[[int], Any]:
             signal.signal(signal.SIGXFSZ, hear)
 
     return limited
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_nothing(client: FlaskClient, app: OpenAPI, folder: Path) -> None:
+    ended = threading.Event()
+    # What is registered first runs last.
+    app.teardown_request_funcs[None].insert(0, lambda _error: ended.set())
+    server = make_server("127.0.0.1", 0, app)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    head = f"POST /test/picture HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG * 10
+    with socket.create_connection(server.server_address) as connection:
+        connection.sendall((head + kind).encode() + start)
+        wait_for(lambda: left_in(folder) != [], what="the file to land", seconds=10)
+        assert left_in(folder)[0].startswith(PART)
+    assert ended.wait(10)
+    thread.join()
+    server.server_close()
+    assert left_in(folder) == []
 
 
 def test_parts_of_a_killed_process_go_a_day_later(settings: Settings, folder: Path) -> None:
