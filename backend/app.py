@@ -17,7 +17,7 @@ from backend.bodies import PoliteBodies
 from backend.errors import register_errors
 from backend.logs import log_requests, set_up_logs
 from blueprints.kit.auth import authenticate, init_tokens
-from blueprints.kit.limits import make_limiter
+from blueprints.kit.limits import init_limits
 from blueprints.kit.uploads import receive_uploads
 from blueprints.kit.validation import refuse_invalid
 from services import VERSION
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     log_requests(app)
     init_tokens(app)
     app.before_request(authenticate)
-    app.extensions["limiter_of_app"] = make_limiter(app, settings)
+    init_limits(app, settings)
     receive_uploads(app)
     app.after_request(write_headers)
     register_errors(app)

@@ -3,7 +3,6 @@
 import logging
 
 from flask import Flask, Response, current_app, g, jsonify
-from flask_limiter import RateLimitExceeded
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable
 
 from blueprints.kit.problems import BY_HTTP_STATUS, INTERNAL_ERROR, describe, error_body, say, status_of
@@ -18,7 +17,6 @@ SENTENCES: dict[int, tuple[str, str]] = {
     413: ("The body is larger than this route takes.", "请求体超过大小限制。"),
     415: ("This route does not take this content type.", "不支持的内容类型。"),
     416: ("The file has no such range.", "请求的范围超出文件大小。"),
-    429: ("Too many requests; try again after the time in Retry-After.", "请求过于频繁，请稍后重试。"),
 }
 
 
@@ -44,7 +42,7 @@ def tell_service_error(error: ServiceError) -> Response:
 
 
 def tell_http_error(error: HTTPException) -> Response:
-    """An error of Flask's, werkzeug's or the limiter's."""
+    """An error of Flask's or werkzeug's."""
     status = error.code or 500
     row = BY_HTTP_STATUS.get(status, INTERNAL_ERROR if status >= 500 else BY_HTTP_STATUS[400])
     sentences = SENTENCES.get(status)
@@ -54,8 +52,6 @@ def tell_http_error(error: HTTPException) -> Response:
         response.headers["Content-Range"] = f"{error.units} */{error.length}"
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    if isinstance(error, RateLimitExceeded):
-        g.outcome = "RateLimitExceeded"
     return response
 
 

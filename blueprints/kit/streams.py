@@ -39,6 +39,7 @@ class Work:
     def __init__(self, produce: Callable[[], Batches[Event]], switch: Cancellation) -> None:
         self._produce = produce
         self._switch = switch
+        self.ended = False
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="stream", daemon=True).start()
 
@@ -76,6 +77,7 @@ class Work:
                     self._pass_on(batches)
                 finally:
                     batches.close()  # type: ignore[attr-defined]
+                    self.ended = True
                 self._arrived.put(self.END)
             except Exception as error:  # noqa: BLE001 - whatever it is, next() raises it
                 self._arrived.put(error)
@@ -106,7 +108,8 @@ def respond(produce: Callable[[], Batches[Event]], encode: Callable[[list[Event]
 
     def stop() -> None:
         presence.forget(switch)
-        switch.cancel("client_left")
+        if not work.ended:  # Else it would end a connection that waits for its next call.
+            switch.cancel("client_left")
 
     response = Response(
         stream_with_context(_frames(work, first, encode)), mimetype="text/event-stream", headers=HEADERS

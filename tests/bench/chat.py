@@ -19,7 +19,7 @@ import orjson
 from tests.bench import processes, report
 from tests.bench.processes import Program
 
-PIECES_A_SECOND = 20_000
+PIECES_A_SECOND = 40_000
 CLIENTS = 32
 WHOLE_SECONDS = 3.0
 # Streams at once, and how many pieces each of them gets: about as much work at each step.

@@ -116,13 +116,14 @@ class Listening(asyncio.Protocol):
 
     def _judge(self) -> None:
         """Exactly the pieces that the provider sent, and the end, with no error among them."""
+        self._heard = True
         self._seen.note(self._started, time.perf_counter())
         answer = b"".join(self._arrived)
         pieces = answer.count(TEXT) - 1  # The last one carries the finish reason.
         self._seen.pieces += max(0, pieces)
         whole = self._pieces is None or pieces == self._pieces
         if not (answer.startswith(b"HTTP/1.1 200") and b"data: [DONE]" in answer and whole) or b'"error"' in answer:
-            self._seen.fail(b"%d pieces; %s" % (pieces, answer[-200:]))
+            self._seen.fail(b"%d pieces; %s ... %s" % (pieces, answer[:40], answer[-200:]))
         self._arrived = []
 
     def connection_lost(self, error: Exception | None) -> None:
