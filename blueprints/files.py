@@ -1,9 +1,10 @@
 """Results as files: whoever knows a name of 128 random bits may read it, and nothing lists them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-from flask import Response, g, send_file
+from flask import Response, g, request, send_file
 from pydantic import BaseModel, Field
 
 from blueprints.kit.auth import identify_caller
@@ -41,6 +42,7 @@ DOCUMENTS = {
 }
 # Opened by itself, a picture or film is a page of the browser's own making, which must show it and nothing else.
 POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")
 FILE: dict[int, dict[str, Any]] = {200: {"description": "The file", "content": {"*/*": {}}}}
 
 
@@ -71,6 +73,8 @@ def send(file: Path) -> Response:
         mimetype=kind or DOCUMENTS.get(file.suffix, "application/octet-stream"),
         as_attachment=kind is None,
         download_name=file.name,
+        # Other units, and several ranges at once, are nothing that a server must know: the whole file answers them.
+        conditional=RANGE.fullmatch(request.headers.get("Range", "bytes=0-")) is not None,
     )
     response.headers["Cache-Control"] = "private"
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -98,6 +98,12 @@ def test_a_range_beyond_the_end_is_416(client: FlaskClient, keep: Callable[..., 
     assert answer.json["error"]["code"] == "INVALID_REQUEST"
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-1,3-4", "bytes=abc", "lines=1-2", ""])
+def test_a_range_that_is_none_gets_the_whole(client: FlaskClient, keep: Callable[..., str], wanted: str) -> None:
+    answer = client.get(keep(".mp4", "video"), headers={"Range": wanted})
+    assert (answer.status_code, answer.data) == (200, DATA)
+
+
 def test_what_the_client_has_is_not_sent_again(client: FlaskClient, keep: Callable[..., str]) -> None:
     url = keep(".png")
     tag = client.get(url).headers["ETag"]
