@@ -10,6 +10,7 @@ from services.compute.runners import open_runner
 from services.credentials import StoredCredentials
 from services.database import Database, open_database
 from services.engines.pool import ModelPool
+from services.files import Files
 from services.keyuse import KeyUses
 from services.outbound import Outbound
 from services.secrets import engine_token
@@ -31,6 +32,7 @@ class Services:
     calls: Calls
     jobs: Jobs
     pool: ModelPool
+    files: Files
     usage: UsageWriter
     key_uses: KeyUses
 
@@ -59,6 +61,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
         calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),
         jobs=Jobs(database, settings, open_runner(settings, place)),
         pool=ModelPool(settings),
+        files=Files(settings, database),
         usage=UsageWriter(database),
         key_uses=KeyUses(database),
     )

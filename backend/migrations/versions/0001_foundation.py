@@ -73,6 +73,21 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "files",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("job_id", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_files")),
+    )
+    with op.batch_alter_table("files", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_files_job_id"), ["job_id"], unique=False)
+        batch_op.create_index("ix_files_owner_created_at", ["owner", "created_at"], unique=False)
+
+    op.create_table(
         "jobs",
         sa.Column("number", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -223,6 +238,11 @@ def downgrade() -> None:
         batch_op.drop_index("ix_jobs_lane_owner_started_at")
 
     op.drop_table("jobs")
+    with op.batch_alter_table("files", schema=None) as batch_op:
+        batch_op.drop_index("ix_files_owner_created_at")
+        batch_op.drop_index(batch_op.f("ix_files_job_id"))
+
+    op.drop_table("files")
     with op.batch_alter_table("configurations", schema=None) as batch_op:
         batch_op.drop_index(
             "uq_configurations_active", sqlite_where=sa.text("is_active"), postgresql_where=sa.text("is_active")

@@ -1,0 +1,207 @@
+"""Pictures as files: what is taken, what is refused, and what a PNG tells of how it was made."""
+
+import io
+import struct
+import time
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from services import pictures
+from services.errors import Invalid, UnsupportedMedia
+
+MOST = 50_000_000
+
+
+def photo(size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
+    """A picture whose left half is red and whose right half is blue."""
+    image = Image.new("RGB", size, (255, 0, 0))
+    image.paste((0, 0, 255), (size[0] // 2, 0, *size))
+    return image.convert(mode)
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def png_of_zeros(width: int, height: int) -> bytes:
+    """A PNG of one bit a pixel, as small as zlib makes it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = zlib.compressobj(9)
+    packed = b"".join(rows.compress(bytes(width // 8 + 1)) for _ in range(height)) + rows.flush()
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return pictures.PNG_MARK + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
+
+
+def read(data: bytes) -> Image.Image:
+    return pictures.read(data, max_pixels=MOST)
+
+
+def refusal(data: bytes, most: int = MOST) -> str:
+    """The reason for which *data* is refused."""
+    with pytest.raises((Invalid, UnsupportedMedia)) as caught:
+        pictures.read(data, max_pixels=most)
+    with pytest.raises(type(caught.value)):
+        pictures.check(data, max_pixels=most)
+    return str(caught.value.details["reason"])
+
+
+# What is refused
+
+
+def test_a_bomb_is_refused_by_its_head() -> None:
+    bomb = png_of_zeros(30_000, 30_000)
+    assert len(bomb) < 3000
+    started = time.perf_counter()
+    assert refusal(bomb) == "too_many_pixels"
+    assert time.perf_counter() - started < 0.5
+
+
+def test_a_picture_one_pixel_over_the_limit() -> None:
+    assert refusal(saved(photo((101, 100))), most=10_100 - 1) == "too_many_pixels"
+    assert pictures.read(saved(photo((101, 100))), max_pixels=10_100).size == (101, 100)
+
+
+def test_the_operators_limit_may_be_above_pillows() -> None:
+    wide = saved(Image.new("1", (20_000, 10_000)))
+    assert pictures.measure(wide, max_pixels=200_000_000) == ("image/png", 20_000, 10_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"just some words",
+        b"<!DOCTYPE html><html><body>Not Found</body></html>",
+        b"%PDF-1.7\n",
+        b"\0\1\2\3",
+        saved(photo(), "GIF"),
+        saved(photo(), "TIFF"),
+    ],
+)
+def test_other_kinds_of_bytes_are_refused(data: bytes) -> None:
+    assert refusal(data) == "wrong_type"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_truncated_pictures_are_broken(kind: str, part: float) -> None:
+    noise = Image.effect_noise((200, 200), 80).convert("RGB")
+    whole = saved(noise, kind)
+    assert refusal(whole[: int(len(whole) * part)]) == "broken"
+
+
+@pytest.mark.parametrize("at", range(0, 4000, 271))
+def test_a_flipped_byte_never_breaks_the_service(at: int) -> None:
+    data = bytearray(saved(Image.effect_noise((60, 60), 80), "PNG"))
+    data[at % len(data)] ^= 0xFF
+    with suppress(Invalid, UnsupportedMedia):
+        assert read(bytes(data)).mode == "RGB"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_animations_are_refused(kind: str) -> None:
+    frames = [photo(), photo((40, 30)).rotate(180)]
+    assert refusal(saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=100)) == "animated"
+
+
+# What is taken
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
+def test_photos_are_read(kind: str) -> None:
+    image = read(saved(photo(), kind))
+    assert (image.mode, image.size) == ("RGB", (40, 30))
+    red, _green, blue = image.getpixel((5, 5))
+    assert red > 200 and blue < 60
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("CMYK", "JPEG"), ("L", "JPEG"), ("P", "PNG"), ("1", "PNG"), ("LA", "PNG")])
+def test_every_way_of_colour_becomes_rgb(mode: str, kind: str) -> None:
+    image = read(saved(photo(mode=mode), kind))
+    assert (image.mode, image.size) == ("RGB", (40, 30))
+
+
+def test_ink_becomes_light() -> None:
+    red, green, blue = read(saved(photo(mode="CMYK"), "JPEG", quality=95)).getpixel((5, 5))
+    assert red > 230 and green < 30 and blue < 30
+
+
+def test_sixteen_bits_keep_their_shades() -> None:
+    grey = Image.new("I;16", (8, 8), 0x8080)
+    assert read(saved(grey)).getpixel((0, 0)) == (0x80, 0x80, 0x80)
+
+
+def test_what_is_transparent_is_white() -> None:
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert read(saved(clear)).getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (40, 30)), (3, (40, 30)), (6, (30, 40)), (8, (30, 40))])
+def test_pictures_stand_upright(orientation: int, size: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION] = orientation
+    data = saved(photo(), "JPEG", exif=exif, quality=95)
+    assert read(data).size == size
+    checked = pictures.check(data, max_pixels=MOST)
+    assert (checked.width, checked.height) == size
+    assert read(checked.data).size == size
+
+
+def test_a_half_turn_changes_the_sides() -> None:
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION] = 3
+    red, _green, blue = read(saved(photo(), "JPEG", exif=exif, quality=95)).getpixel((5, 5))
+    assert blue > 200 and red < 60
+
+
+def test_a_plain_photo_is_sent_on_as_it_came(tmp_path: Path) -> None:
+    file = tmp_path / "photo.txt"
+    file.write_bytes(saved(photo(), "JPEG"))
+    checked = pictures.check(file, max_pixels=MOST)
+    assert (checked.data, checked.media_type) == (file.read_bytes(), "image/jpeg")
+
+
+@pytest.mark.parametrize("data", [saved(photo(), "BMP"), saved(photo(mode="RGBA")), saved(photo(mode="CMYK"), "JPEG")])
+def test_what_few_providers_take_is_sent_on_as_png(data: bytes) -> None:
+    checked = pictures.check(data, max_pixels=MOST)
+    assert checked.media_type == "image/png"
+    assert read(checked.data).size == (checked.width, checked.height) == (40, 30)
+
+
+# Parameters in a PNG
+
+NOTE = {"prompt": '海边的日落 \0 "quoted"', "seed": 2**53 - 1, "guidance_scale": 7.5, "width": None}
+
+
+def test_parameters_are_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(pictures.png(photo(), NOTE))
+    assert pictures.parameters(file) == NOTE
+    assert pictures.parameters(file.read_bytes()) == NOTE
+
+
+def test_parameters_touch_no_pixel() -> None:
+    image = Image.effect_noise((50, 50), 60).convert("RGB")
+    assert read(pictures.png(image, NOTE)).tobytes() == image.tobytes()
+
+
+def test_other_programs_read_the_parameters() -> None:
+    with Image.open(io.BytesIO(pictures.png(photo(), {"prompt": "日落"}))) as image:
+        image.load()
+        assert image.text["parameters"] == '{"prompt":"日落"}'
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x89PNG\r\n\x1a\n", saved(photo()), saved(photo(), "JPEG"), pictures.png(photo(), NOTE)[:60]]
+)
+def test_a_file_without_parameters(data: bytes) -> None:
+    assert pictures.parameters(data) is None
