@@ -61,7 +61,8 @@ def perform(attempt: Attempt, services: "Services", packer: Packer) -> Outcome |
         outcome = _outcome_of(error, attempt)
         if outcome and outcome.status == "failed":
             facts = {"job": ticket.id, "kind": ticket.kind, "attempt": ticket.attempt, "request_id": ticket.request_id}
-            log.error("a job failed", exc_info=error, extra=facts)
+            unforeseen = None if isinstance(error, ServiceError) else error
+            log.error("a job failed: %s", type(error).__name__, exc_info=unforeseen, extra=facts)
         return outcome
 
 

@@ -72,15 +72,18 @@ class Queue:
             return str(row.lane)
 
     def due(self, waiting_seconds: float = 0) -> dict[str, int]:
-        """How many jobs of each lane could run now and have waited *waiting_seconds*; at most MOST_DUE a lane."""
+        """How many jobs of each lane could run now, at most MOST_DUE a lane.
+
+        Those that nobody knocks for (their next attempt is due) count at once, others after *waiting_seconds*.
+        """
         now = utc_now()
-        ready = or_(JobTable.not_before.is_(None), JobTable.not_before <= now)
         patient = JobTable.updated_at <= now - timedelta(seconds=waiting_seconds)
+        ready = or_(JobTable.not_before <= now, and_(JobTable.not_before.is_(None), patient))
         found: dict[str, int] = {}
         with self._database.read() as session:
             for lane in LANES:
                 queued = select(JobTable.number).where(JobTable.lane == lane, JobTable.status == "queued")
-                numbers = session.scalars(queued.where(ready, patient).limit(MOST_DUE)).all()
+                numbers = session.scalars(queued.where(ready).limit(MOST_DUE)).all()
                 found |= {lane: len(numbers)} if numbers else {}
         return found
 

@@ -110,10 +110,10 @@ class Tickets:
             return set(session.scalars(select(JobTable.number).where(JobTable.number.in_(numbers), JobTable.cancel)))
 
     def hand_back(self, runner: str) -> list[str]:
-        """Queue what *runner* had not finished again, not counting the attempt; the ids of those jobs' lanes."""
+        """Queue what *runner* had not finished again, not counting the attempt; the lanes that have work now."""
         now, mine = utc_now(), and_(JobTable.runner == runner, JobTable.status == "running")
         with self._database.write() as session:
-            again = change(mine, now, attempt=JobTable.attempt - 1, **another_attempt(now))
+            again = change(mine, now, attempt=JobTable.attempt - 1, not_before=now, **another_attempt(now))
             rows = session.execute(again).all()
             for row in rows:
                 tell(session, row.number, [("status", {"status": row.status, "reason": "restarting"})], now)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from services.compute import outcomes
 from services.compute.identity import is_dead, runner_name, this_host
@@ -121,6 +121,8 @@ class Worker:
     def _enter(self, attempt: Attempt) -> None:
         with self._lock:
             self._attempts[attempt.ticket.number] = attempt
+            if self._stopping:
+                attempt.throw("restarting")
             if self._pulse is None:
                 self._pulse = threading.Thread(target=self._watch, name="job-pulse", daemon=True)
                 self._pulse.start()
@@ -130,6 +132,10 @@ class Worker:
         try:
             if outcome is not None and not attempt.given_up:
                 self._write_end(attempt, outcome)
+        except StatementError as error:
+            # The answer itself cannot be written, which trying again would not change.
+            log.error("a job's answer cannot be stored", exc_info=error, extra={"job": attempt.ticket.id})
+            self._write_end(attempt, outcomes.failed(error, attempt.ticket.attempt, attempt.ticket.max_attempts))
         finally:
             with self._lock:
                 if self._attempts.get(attempt.ticket.number) is attempt:
@@ -143,7 +149,7 @@ class Worker:
                 attempt.job.flush()
                 self._tickets.end(attempt.ticket, outcome)
                 return
-            except SQLAlchemyError:
+            except DBAPIError:
                 log.warning("the end of a job could not be written; it is tried again", exc_info=True)
                 self._hold_off()
             if self._stopping and pause >= LONGEST_PAUSE_SECONDS:

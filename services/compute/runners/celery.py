@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.assemble import Services
 
 TASK = "jobs.work"
-POLL_SECONDS = 5.0
+POLL_SECONDS = 1.0
 # A job that waits this long although there is room: its message may have been lost.
 UNHEARD_SECONDS = 30.0
 

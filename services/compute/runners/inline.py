@@ -51,7 +51,8 @@ class InlineRunner(Runner):
     def _come_back(self) -> None:
         """Knock again when the next attempt of a job is due."""
         seconds = self._queue.seconds_to_next()
-        if seconds is None or (self._later and self._later.is_alive()):
+        waits = self._later is not None and self._later.is_alive() and self._later is not threading.current_thread()
+        if seconds is None or waits:
             return
         self._later = threading.Timer(seconds, self.knock)
         self._later.daemon = True
