@@ -11,11 +11,13 @@ from blueprints.kit.auth import identify_caller
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import services
 from blueprints.kit.marks import mark
-from services import outputs
 from services.errors import NotFound
+from services.files import NAME, Kind
 
 bp = make_blueprint("files", url_prefix="/outputs", about="Pictures, sounds, films and data sets that were made")
 
+# Uploads are nobody's to read by their names.
+KINDS: tuple[Kind, ...] = ("images", "audio", "video", "datasets")
 # What a browser may show in place. All else is handed out as a file to keep, and none of it as a page.
 MEDIA = {
     ".png": "image/png",
@@ -59,10 +61,17 @@ def show(path: OutputPath) -> Response:
     """Read a result. The name is the right to read, unless `OUTPUTS_AUTH` asks for a token as well."""
     if services().settings.outputs_auth:
         g.identity = identify_caller(anonymous=False)
-    file = outputs.find(f"/outputs/{path.kind}/{path.name}", services().settings)
-    if file is None:
-        raise NotFound("There is no such file.", "文件不存在。")
-    return send(file)
+    return send(locate(path.kind, path.name))
+
+
+def locate(kind: str, name: str) -> Path:
+    """Where the result *name* lies. Raises NotFound, for a name that leads elsewhere too."""
+    known = next((known for known in KINDS if known == kind), None)
+    if known and NAME.fullmatch(name):
+        file = services().files.folder(known) / name
+        if file.is_file() and not file.is_symlink():
+            return file
+    raise NotFound("There is no such file.", "文件不存在。")
 
 
 def send(file: Path) -> Response:

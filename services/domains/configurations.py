@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
-from sqlalchemy import ColumnElement, delete, exists, func, select, true, update
+from sqlalchemy import ColumnElement, delete, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -69,8 +69,10 @@ def create(request: ConfigurationRequest, *, services: "Services", owner: str) -
     )
 
     def add(session: Session) -> None:
-        _bound(session, owner)
-        row.is_active = not _has_active(session, row) if request.is_active is None else request.is_active
+        others = _lock(session, owner)
+        _bound(others)
+        first = not any(other.is_active for other in others if other.vendor == row.vendor)
+        row.is_active = first if request.is_active is None else request.is_active
         if row.is_active:
             _deactivate_others(session, row)
         session.add(row)
@@ -87,6 +89,7 @@ def change(
 
     def apply(session: Session) -> ConfigurationTable:
         row = _find(session, config_id, identity)
+        _lock(session, row.owner)
         _apply(row, request, base_url, services.settings)
         if row.is_active:
             _deactivate_others(session, row)
@@ -225,11 +228,18 @@ def _find(session: Session, config_id: str, identity: Identity) -> Configuration
     return row
 
 
-def _bound(session: Session, owner: str) -> None:
-    count = session.scalar(
-        select(func.count()).select_from(ConfigurationTable).where(ConfigurationTable.owner == owner)
-    )
-    if (count or 0) >= MOST_CONFIGURATIONS:
+def _lock(session: Session, owner: str) -> list[ConfigurationTable]:
+    """The configurations of *owner* as they are now, which nobody else changes until this write ends.
+
+    SQLite has one writer at a time anyway. PostgreSQL locks in the order of the ids, or two who make one
+    active at the same time would wait for each other.
+    """
+    statement = select(ConfigurationTable).where(ConfigurationTable.owner == owner).order_by(ConfigurationTable.id)
+    return list(session.scalars(statement.with_for_update().execution_options(populate_existing=True)))
+
+
+def _bound(others: list[ConfigurationTable]) -> None:
+    if len(others) >= MOST_CONFIGURATIONS:
         raise Conflict(
             "There are {most} configurations already; delete some first.",
             "配置数量已达上限 {most}，请先删除部分配置。",
@@ -237,27 +247,20 @@ def _bound(session: Session, owner: str) -> None:
         )
 
 
-def _rivals(row: ConfigurationTable) -> list[ColumnElement[bool]]:
-    """The active configurations of the same user and provider, but for *row*."""
-    return [
+def _deactivate_others(session: Session, row: ConfigurationTable) -> None:
+    """Done before *row* itself is written, since the database lets no two be active for a moment either."""
+    rivals = (
         ConfigurationTable.owner == row.owner,
         ConfigurationTable.vendor == row.vendor,
         ConfigurationTable.id != row.id,
         ConfigurationTable.is_active.is_(True),
-    ]
-
-
-def _has_active(session: Session, row: ConfigurationTable) -> bool:
-    return bool(session.scalar(select(exists().where(*_rivals(row)))))
-
-
-def _deactivate_others(session: Session, row: ConfigurationTable) -> None:
+    )
     with session.no_autoflush:
-        session.execute(update(ConfigurationTable).where(*_rivals(row)).values(is_active=False, updated_at=utc_now()))
+        session.execute(update(ConfigurationTable).where(*rivals).values(is_active=False, updated_at=utc_now()))
 
 
 def _write(services: "Services", deed: Callable[[Session], Done]) -> Done:
-    """What *deed* gives in a write. On PostgreSQL two may make one active at the same time: the later is done again."""
+    """What *deed* gives in a write. Two first ones may be made active at the same time: the later is done again."""
     for left in reversed(range(WRITES)):
         try:
             with services.database.write() as session:

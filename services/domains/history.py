@@ -4,19 +4,21 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from services import outputs
 from services.contracts.accounts import Identity
 from services.contracts.history import HistoryQuery, HistoryRow, HistoryView
-from services.errors import Invalid, NotFound
+from services.contracts.images import ImageRequest
+from services.errors import Conflict, Invalid, NotFound
 from services.tables.history import HistoryFileTable, HistoryTable
 
 if TYPE_CHECKING:
     from services.assemble import Services
 
 HISTORY_ID = re.compile(r"history-[0-9a-f]{16}")
+OUTPUT = re.compile(r"/outputs/[a-z]+/([^/]+)")
 # Databases bound how many values one statement may name.
 URLS_A_QUESTION = 500
 
@@ -41,6 +43,26 @@ def show(history_id: str, *, services: "Services", identity: Identity) -> Histor
     """One row. Raises NotFound, also for another user's."""
     with services.database.read() as session:
         return HistoryRow.model_validate(_find(session, history_id, identity))
+
+
+def replay_request(history_id: str, *, services: "Services", identity: Identity) -> ImageRequest:
+    """What makes the pictures of one row again: its prompt, model, seed and parameters. Raises NotFound.
+
+    A configuration that is gone meanwhile is left out: the model's name then finds whoever answers now.
+    Raises Conflict where the row does not say enough.
+    """
+    row = show(history_id, services=services, identity=identity)
+    asked = {name: value for name, value in row.parameters.items() if name in ImageRequest.model_fields}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    asked |= {"prompt": row.prompt, "model_id": asked.get("model_id") or row.model}
+    if asked.get("config_id") not in {found.id for found in services.credentials.of(identity.id)}:
+        asked.pop("config_id", None)
+    try:
+        return ImageRequest.model_validate(asked)
+    except ValidationError as error:
+        raise Conflict(
+            "This row does not say enough to make its pictures again.", "该历史记录缺少重新生成所需的信息。"
+        ) from error
 
 
 def remove(history_id: str, *, services: "Services", identity: Identity) -> None:
@@ -77,9 +99,7 @@ def _still_shown(session: Session, urls: list[str]) -> Iterator[str]:
 
 def _remove_files(urls: list[str], services: "Services") -> None:
     """Remove the results at *urls*; what is no address of a result, or is gone already, is left alone."""
-    for url in urls:
-        if path := outputs.find(url, services.settings):
-            path.unlink(missing_ok=True)
+    services.files.forget(found[1] for url in urls if (found := OUTPUT.fullmatch(url)))
 
 
 def _after(session: Session, after: str | None, identity: Identity) -> list[ColumnElement[bool]]:

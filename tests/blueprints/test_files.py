@@ -67,7 +67,6 @@ def test_media_are_shown_in_place(
         (".html", "application/octet-stream"),
         (".svg", "application/octet-stream"),
         (".js", "application/octet-stream"),
-        ("", "application/octet-stream"),
     ],
 )
 def test_what_is_no_medium_is_handed_out_to_keep(
@@ -139,6 +138,8 @@ def test_a_name_in_chinese_characters_is_not_there(client: FlaskClient, outputs:
         "/outputs/",
         "/outputs",
         "/outputs/images/short.png",
+        "/outputs/images/" + "A" * 32 + ".png",
+        "/outputs/uploads/" + "0" * 32 + ".png",
         "/outputs/images/" + "0" * 32 + ".png",
         "/outputs/images/" + "x" * 5000,
         "/outputs/secret/" + "0" * 32 + ".png",

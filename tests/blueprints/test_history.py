@@ -1,7 +1,6 @@
 """The history: listed newest first, owned, and forgotten with the files that nothing else shows."""
 
 import re
-import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -39,17 +38,9 @@ def lin_id(client: FlaskClient, lin: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def paint(settings: Settings) -> Callable[[], str]:
-    """Put a picture in its place; its address."""
-
-    def put() -> str:
-        folder = settings.data_dir / "outputs" / "images"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{secrets.token_hex(16)}.png"
-        (folder / name).write_bytes(b"a picture")
-        return f"/outputs/images/{name}"
-
-    return put
+def paint(services: Services, lin_id: str) -> Callable[[], str]:
+    """Keep a picture of lin's; its address."""
+    return lambda: services.files.keep(b"a picture", "images", ".png", owner=lin_id).url
 
 
 @pytest.fixture

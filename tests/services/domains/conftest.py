@@ -7,8 +7,10 @@ import pytest
 
 from backend.setup import migrate
 from services.assemble import Services
+from services.credentials import StoredCredentials
 from services.database import open_database
 from services.domains import accounts
+from services.files import Files
 from services.keyuse import KeyUses
 
 
@@ -20,7 +22,13 @@ def stored(request: pytest.FixtureRequest, services: Services) -> Iterator[Servi
         return
     database = open_database(request.getfixturevalue("postgres_url"))
     migrate(database.engine)
-    over = replace(services, database=database, key_uses=KeyUses(database))
+    over = replace(
+        services,
+        database=database,
+        key_uses=KeyUses(database),
+        credentials=StoredCredentials(database),
+        files=Files(services.settings, database),
+    )
     accounts.ensure_admin(services=over)
     yield over
     over.key_uses.close()

@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from services.assemble import Services
 from services.contracts.accounts import Identity
 from services.contracts.configurations import ConfigurationChange, ConfigurationRequest, ConfigurationView
-from services.credentials import StoredCredentials
 from services.domains import configurations
 from services.tables.configurations import ConfigurationTable
 
@@ -69,8 +68,8 @@ def test_credentials_come_the_active_first_then_the_newest(stored: Services) -> 
     for name in ("oldest", "middle", "newest"):
         make(stored, name, is_active=name == "middle")
     make(stored, "ark", provider="doubao", is_active=False, base_url=None, model="doubao-seed")
-    found = StoredCredentials(stored.database).of(LIN.id)
+    found = stored.credentials.of(LIN.id)
     assert [one.name for one in found] == ["middle", "ark", "newest", "oldest"]
     assert found[0].key(stored.settings) == KEY
     assert KEY not in repr(found[0]) and found[0].sealed_key not in repr(found[0])
-    assert StoredCredentials(stored.database).of("user-2") == []
+    assert stored.credentials.of("user-2") == []
