@@ -5,7 +5,6 @@ them, each bounded by itself) or `dataset`. Werkzeug would write to the system's
 files first, and a file kept would be copied from there.
 """
 
-import errno
 import hashlib
 import secrets
 import time
@@ -22,11 +21,8 @@ from blueprints.kit.context import services
 from blueprints.kit.marks import Marks, marks
 from services import filetypes
 from services.errors import Malformed, TooLarge, Unavailable, UnsupportedMedia
+from services.files import FORGOTTEN_SECONDS, PART, full_disk_told
 from services.settings import Settings
-
-PART = ".part-"
-FORGOTTEN_SECONDS = 24 * 3600
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Landing:
@@ -66,10 +62,8 @@ class Landing:
             return len(data)
         self._hash.update(data)
         self.head += data[: filetypes.HEAD_BYTES - len(self.head)]
-        try:
+        with full_disk_told():
             return self._open("ab").write(data)
-        except OSError as error:
-            raise _disk_full(error) from error
 
     def read(self, size: int = -1) -> bytes:
         return self._open("rb").read(size)
@@ -109,7 +103,9 @@ class Landing:
 
     def close(self) -> None:
         """Close the file, and remove it unless it was kept."""
-        self._close_file(quietly=True)
+        # What could not be written to a full disk cannot be written now either.
+        with suppress(OSError, Unavailable):
+            self._close_file()
         if not self._kept:
             self.path.unlink(missing_ok=True)
 
@@ -121,14 +117,11 @@ class Landing:
         assert self._file is not None
         return self._file
 
-    def _close_file(self, *, quietly: bool = False) -> None:
+    def _close_file(self) -> None:
         file, self._file = self._file, None
-        try:
-            if file:
+        if file:
+            with full_disk_told():
                 file.close()
-        except OSError as error:
-            if not quietly:
-                raise _disk_full(error) from error
 
 
 class LandingRequest(Request):
@@ -241,9 +234,3 @@ def too_large(most: int) -> TooLarge:
         "文件超过此接口允许的最大大小 {most} MiB。",
         most=most // 2**20,
     )
-
-
-def _disk_full(error: OSError) -> Unavailable | OSError:
-    if error.errno not in DISK_FULL:
-        return error
-    return Unavailable("The disk is full; free some room and send the file again.", "磁盘空间已满，请清理后重新上传。")

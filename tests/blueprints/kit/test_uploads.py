@@ -18,9 +18,10 @@ from pydantic import Field
 from werkzeug.serving import make_server
 
 from blueprints.kit.marks import mark
-from blueprints.kit.uploads import FORGOTTEN_SECONDS, PART, landed, sweep_uploads, take, uploads_dir
+from blueprints.kit.uploads import landed, sweep_uploads, take, uploads_dir
 from blueprints.kit.validation import FormModel, Upload
 from services.errors import ServiceError
+from services.files import FORGOTTEN_SECONDS, PART
 from services.settings import Settings
 from tests.live import wait_for
 
