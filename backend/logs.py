@@ -13,7 +13,8 @@ from flask import Flask, Response, g, has_request_context, request
 from services import metrics
 from services.settings import Settings
 
-STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+LINE = "json_line"
+STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", LINE}
 # Things that look like keys or tokens never reach a log line, whoever wrote it.
 SECRETS = re.compile(
     r"(?i)(bearer\s+|sk-(?:ant-)?|x-api-key['\": ]+|eyJ)[A-Za-z0-9._~+/=-]{6,}|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
@@ -27,9 +28,19 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(LineFormatter):
-    """One JSON object a line: time, level, logger, message, request id, and what the caller gave as `extra`."""
+    """One JSON object a line: time, level, logger, message, request id, and what the caller gave as `extra`.
+
+    The line is kept on its record: standard error and `LOG_FILE` want the same one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
+        line: str | None = getattr(record, LINE, None)
+        if line is None:
+            line = self._write(record)
+            setattr(record, LINE, line)
+        return line
+
+    def _write(self, record: logging.LogRecord) -> str:
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname,

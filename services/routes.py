@@ -29,9 +29,8 @@ def resolve(name: str | None, ability: Ability, *, services: "Services", owner: 
         return _default(ability, services, owner)
     if _catalog_knows(name, services):
         return with_credentials(services.catalog.resolve(name, ability), services, owner)
-    return _by_configuration(name, services, owner) or with_credentials(
-        services.catalog.resolve(name, ability), services, owner
-    )
+    own = services.credentials.of(owner)
+    return _by_configuration(name, own, services) or _with_active(services.catalog.resolve(name, ability), own)
 
 
 def configured(config_id: str, model: str | None, *, services: "Services", owner: str) -> Route:
@@ -55,8 +54,13 @@ def with_credentials(route: Route, services: "Services", owner: str) -> Route:
     kind = find_provider(route.provider)
     if route.provider == LOCAL or kind is None or kind.offline:
         return route
-    active = (found for found in services.credentials.of(owner) if found.is_active and found.vendor == route.provider)
-    return replace(route, credentials=next(active, None))
+    return _with_active(route, services.credentials.of(owner))
+
+
+def _with_active(route: Route, own: list[Credentials]) -> Route:
+    active = (found for found in own if found.is_active and found.vendor == route.provider)
+    credentials = next(active, None)
+    return replace(route, credentials=credentials) if credentials else route
 
 
 def _catalog_knows(name: str, services: "Services") -> bool:
@@ -67,9 +71,9 @@ def _catalog_knows(name: str, services: "Services") -> bool:
     return _row(name, services) is not None
 
 
-def _by_configuration(name: str, services: "Services", owner: str) -> Route | None:
+def _by_configuration(name: str, own: list[Credentials], services: "Services") -> Route | None:
     """The configuration that *name* begins with; of two the longer name, then the active, then the newer one."""
-    found = [one for one in services.credentials.of(owner) if name == one.name or name.startswith(f"{one.name}/")]
+    found = [one for one in own if name == one.name or name.startswith(f"{one.name}/")]
     for credentials in sorted(found, key=lambda one: -len(one.name)):
         model = name[len(credentials.name) + 1 :] or credentials.model
         if model:
