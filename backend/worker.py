@@ -4,7 +4,7 @@ It runs jobs in threads of one process, so a model is loaded once for all of the
 `MODELS_DIR` lie on storage that the machines share.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from celery.signals import worker_ready, worker_shutdown
 
@@ -19,8 +19,7 @@ if not settings.redis_url:
     raise SystemExit("Celery workers need REDIS_URL, the same as the web's; set it and start again")
 set_up_logs(settings)
 services = assemble(settings, place="worker")
-runner = services.jobs.runner
-assert isinstance(runner, CeleryRunner)
+runner = cast(CeleryRunner, services.jobs.runner)
 app = runner.celery
 
 

@@ -17,7 +17,7 @@ from services.secrets import engine_token
 from services.settings import Settings
 from services.usage import UsageWriter
 
-Place = Literal["web", "host", "worker", "inline"]
+Place = Literal["web", "host", "worker", "child", "inline"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     """The services of one process.
 
     *place* is what the process is: `web` sends what needs an engine to the engine host; `host` and
-    `worker` run it; `inline` is web and host in one, for tests and `python wsgi.py`.
+    `worker` run it; `child` runs one job; `inline` is web and host in one, for tests and `python wsgi.py`.
     """
     database = database or open_database(settings.sqlalchemy_url)
     services = Services(

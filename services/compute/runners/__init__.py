@@ -5,13 +5,16 @@ from typing import Literal
 from services.compute.runners.base import Runner
 from services.compute.runners.host import HostRunner
 from services.compute.runners.inline import InlineRunner
+from services.compute.runners.silent import SilentRunner
 from services.compute.runners.thread import ThreadRunner
 from services.secrets import engine_token
 from services.settings import Settings
 
 
-def open_runner(settings: Settings, place: Literal["web", "host", "worker", "inline"]) -> Runner:
+def open_runner(settings: Settings, place: Literal["web", "host", "worker", "child", "inline"]) -> Runner:
     """The runner that `JOB_RUNNER` asks for, as it is in this *place*."""
+    if place == "child":
+        return SilentRunner()
     if settings.job_runner == "inline":
         return InlineRunner()
     if settings.job_runner == "celery":

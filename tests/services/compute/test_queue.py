@@ -13,7 +13,7 @@ from services.compute.identity import this_host
 from services.compute.jobs import Jobs
 from services.compute.outcomes import Outcome
 from services.compute.rows import utc_now
-from services.compute.runners.base import Runner
+from services.compute.runners.silent import SilentRunner
 from services.compute.tickets import Ticket, Tickets
 from services.contracts.jobs import JobsQuery, JobView
 from services.database import Database
@@ -23,17 +23,9 @@ from services.tables.jobs import JobTable
 from tests.services.compute.toys import ToyRequest
 
 
-class Nobody(Runner):
-    """Runs nothing: the test claims by itself."""
-
-    def bind(self, services: Any) -> None: ...
-
-    def knock(self, lane: str | None = None) -> None: ...
-
-
 @pytest.fixture
 def jobs(database: Database, settings: Settings) -> Jobs:
-    return Jobs(database, settings, Nobody())
+    return Jobs(database, settings, SilentRunner())
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Small registered functions that do what jobs do, and tell by files what a test wants to know."""
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, SecretStr
 
 from services import connections
+from services.compute import child
 from services.compute.progress import SILENT, Job
 from services.compute.registry import function
 from services.errors import UpstreamBusy
@@ -24,6 +27,8 @@ class ToyRequest(BaseModel):
     gate: Path | None = None
     port: int = 0
     failures: int = 0
+    child: str = ""
+    memory_mb: int = 0
     key: SecretStr | None = None
 
 
@@ -108,6 +113,43 @@ def fill(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> Toy
         for _ in range(64):
             file.write(bytes(2**20))
     return ToyResult(number=0)
+
+
+@function(lane="cpu")
+def hoard(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
+    """Takes more memory than there is."""
+    note(request, job)
+    hoarded = [bytearray(2**24) for _ in range(1024)]
+    return ToyResult(number=len(hoarded))
+
+
+@function(lane="cpu")
+def die(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
+    """Crashes as a C library does, with the signal *number*."""
+    job.progress(0.25, loss=float("nan"))
+    sys.stderr.write("the last words\n")
+    sys.stderr.flush()
+    os.kill(os.getpid(), request.number)
+    raise AssertionError("it is dead")
+
+
+@function(lane="cpu")
+def stubborn(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
+    """Ignores every signal that can be ignored, and its job."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    job.progress(0.1)
+    note(request, job)
+    while True:
+        time.sleep(1)
+
+
+@function(lane="cpu", attempts=1)
+def nurse(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
+    """Runs the toy that `child` names in a process of its own."""
+    answer: ToyResult = child.run(
+        f"toys.{request.child}", request, services=services, job=job, memory_mb=request.memory_mb, word_seconds=0.2
+    )
+    return answer
 
 
 def note(request: ToyRequest, job: Job) -> None:
