@@ -14,6 +14,7 @@ from services import cancellation
 
 CONNECTIONS_A_HOST = 1024
 READ_BYTES = 2**14
+MOST_HELD_BYTES = 2**16
 LONGEST_CHUNK_HEAD_BYTES = 2**16
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 
@@ -82,13 +83,32 @@ class _Watched:
     """
 
     _switch: cancellation.Cancellation | None = None
+    _held: bytes | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         self._leave()
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        self._held = b""
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+            self._send_held()
+        finally:
+            self._held = None
         self._switch = cancellation.current()
         if self._switch:
             self._switch.watch(self.sock)  # type: ignore[attr-defined]
+
+    def send(self, data: Any) -> None:
+        """Send *data*; a request's head waits for its body, so that both are one packet and one system call."""
+        if self._held is None or not isinstance(data, bytes) or len(self._held) + len(data) > MOST_HELD_BYTES:
+            self._send_held()
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._held += data
+
+    def _send_held(self) -> None:
+        if self._held:
+            held, self._held = self._held, None
+            super().send(held)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
         """The answer. One that ends with its connection has taken the socket over, and is watched all the same."""

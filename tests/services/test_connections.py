@@ -6,7 +6,7 @@ from http.client import IncompleteRead
 
 import pytest
 
-from services.connections import PromptResponse
+from services.connections import PromptResponse, WatchedHTTPConnection
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b"5\r\nfirst\r\n6;name=value\r\nsecond\r\n0\r\nTrailer: one\r\n\r\n"
@@ -87,3 +87,20 @@ def test_a_body_with_a_length_is_read_as_ever(wire) -> None:
     theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
     response = answer_on(ours)
     assert [response.read1(65536), response.read1(65536)] == [b"first", b""]
+
+
+@pytest.mark.parametrize("body_bytes", [10, 100_000])
+def test_a_head_goes_out_with_its_body(body_bytes: int) -> None:
+    ours, theirs = socket.socketpair()
+    connection = WatchedHTTPConnection("localhost")
+    connection.sock = ours
+    reader = threading.Thread(target=connection.request, args=["POST", "/"], kwargs={"body": b"x" * body_bytes})
+    with ours, theirs:
+        reader.start()
+        first = theirs.recv(1000)
+        rest = b""
+        while len(first + rest) < first.index(b"\r\n\r\n") + 4 + body_bytes:
+            rest += theirs.recv(2**20)
+        reader.join()
+    assert (first + rest).partition(b"\r\n\r\n")[2] == b"x" * body_bytes
+    assert (rest == b"") == (body_bytes == 10)
