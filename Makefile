@@ -26,6 +26,9 @@ models: .venv/ready  ## Pull the whole starter set of models
 models/smollm2-135m-instruct: | .venv/ready
 	@$(BIN)/flask --app wsgi models pull smollm2-135m-instruct
 
+worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_RUNNER=celery and REDIS_URL
+	@exec $(BIN)/celery -A backend.worker worker -Q gpu,cpu,io --loglevel WARNING
+
 docs: .venv/ready  ## Write .env.example and README's route tables from the code
 	@$(BIN)/flask --app wsgi documents write
 
