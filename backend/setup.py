@@ -1,4 +1,4 @@
-"""What a start does to an installation before it serves: the newest tables, a first admin, no broken uploads."""
+"""What a start does to an installation before it serves: the newest tables, a first admin, no halves of files."""
 
 import fcntl
 import logging
@@ -28,6 +28,7 @@ def prepare(services: Services) -> None:
         migrate(services.database.engine)
         made = accounts.ensure_admin(services=services)
         sweep_uploads(services.settings)
+        services.files.sweep()
     if made and made.password:
         introduce(services.settings, made.username, made.password)
 
