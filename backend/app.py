@@ -42,6 +42,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app = OpenAPI("polymath", info=Info(title="Polymath", version=VERSION), **document.OPTIONS)
     app.validation_error_callback = refuse_invalid
     app.json = OrjsonProvider(app)
+    # Nothing here is a coroutine; Flask would look at each function of the onion again at every request.
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     configure(app, settings)
     app.extensions["services"] = services or assemble_web(app, settings)
 
@@ -103,9 +105,11 @@ def name_request() -> None:
 
 def write_headers(response: Response) -> Response:
     """The request id and the security headers; a page may bring a policy of its own."""
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+    headers = response.headers
+    headers["X-Request-ID"] = g.get("request_id", "")
+    # One walk over the headers there are, where setdefault would walk for each.
+    present = {name.lower() for name, _ in headers}
+    headers.extend([header for header in SECURITY_HEADERS.items() if header[0].lower() not in present])
     return response
 
 
