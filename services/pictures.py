@@ -63,8 +63,9 @@ def check(source: bytes | Path, *, max_pixels: int, field: str = "image") -> Sou
 
 
 def measure(data: bytes, *, max_pixels: int, field: str = "image") -> tuple[str, int, int]:
-    """The media type, width and height of a picture, by its head alone. Raises what `read` raises."""
+    """The media type, width and height of a picture that is whole. Raises what `read` raises."""
     with _opened(data, max_pixels, field, PHOTOS) as image:
+        image.load()
         return filetypes.media_type(data[: filetypes.HEAD_BYTES]), *image.size
 
 
@@ -80,7 +81,7 @@ def with_parameters(data: bytes, parameters: dict[str, Any]) -> bytes:
 
     No pixel is touched. Source: PNG specification, third edition, 11.3.3.4.
     """
-    body = b"iTXt" + KEYWORD + b"\0\0\0\0\0" + orjson.dumps(parameters, option=orjson.OPT_NON_STR_KEYS)
+    body = b"iTXt" + KEYWORD + b"\0\0\0\0\0" + orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     return data[:PNG_HEAD_END] + chunk + data[PNG_HEAD_END:]
 

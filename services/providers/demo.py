@@ -1,12 +1,15 @@
-"""The offline stand-in: says back what it was told, and says that it does."""
+"""The offline stand-in: says back what it was told, paints patterns, and says that it does."""
 
 import re
 import secrets
 from collections.abc import Iterator
 
 from services.contracts.chat import ChatDelta, ChatModel, ChatRequest, Usage
-from services.contracts.models import ChatFlags
+from services.contracts.images import ImageModel
+from services.contracts.models import CatalogRow, ChatFlags
+from services.contracts.video import VideoModel
 from services.providers.base import Provider
+from services.providers.demo_pictures import DemoCamera, DemoPainter
 
 WORDS = re.compile(r"\s*\S+")
 LONGEST_ECHO = 2000
@@ -19,6 +22,12 @@ class Demo(Provider):
 
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
         return DemoChat()
+
+    def images(self, model: str, row: CatalogRow | None) -> ImageModel:
+        return DemoPainter()
+
+    def video(self, model: str, row: CatalogRow | None) -> VideoModel:
+        return DemoCamera()
 
 
 class DemoChat(ChatModel):
