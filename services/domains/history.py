@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true
@@ -52,17 +52,22 @@ def replay_request(history_id: str, *, services: "Services", identity: Identity)
     Raises Conflict where the row does not say enough.
     """
     row = show(history_id, services=services, identity=identity)
-    asked = {name: value for name, value in row.parameters.items() if name in ImageRequest.model_fields}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    asked |= {"prompt": row.prompt, "model_id": asked.get("model_id") or row.model}
+    given = {name: value for name, value in row.parameters.items() if value is not None}
+    asked = {name: given[name] for name in ImageRequest.model_fields if name in given}
     if asked.get("config_id") not in {found.id for found in services.credentials.of(identity.id)}:
         asked.pop("config_id", None)
+    return _as_request(asked | {"prompt": row.prompt, "model_id": row.model})
+
+
+def _as_request(asked: dict[str, Any]) -> ImageRequest:
     try:
         return ImageRequest.model_validate(asked)
     except ValidationError as error:
-        raise Conflict(
-            "This row does not say enough to make its pictures again.", "该历史记录缺少重新生成所需的信息。"
-        ) from error
+        wrong = {complaint["loc"][0] for complaint in error.errors()}
+    if wrong <= {"width", "height"}:
+        # A provider's picture may have sides that nobody may ask for; it chose them, and will again.
+        return _as_request({name: value for name, value in asked.items() if name not in {"width", "height"}})
+    raise Conflict("This row does not say enough to make its pictures again.", "该历史记录缺少重新生成所需的信息。")
 
 
 def remove(history_id: str, *, services: "Services", identity: Identity) -> None:

@@ -96,8 +96,15 @@ def test_a_row_asks_for_its_pictures_again(services: Services) -> None:
         history.replay_request(made.id, services=services, identity=MO)
 
 
+def test_sides_that_nobody_may_ask_for_are_left_to_the_provider(services: Services) -> None:
+    entry = HistoryEntry(LIN.id, "a cat", [], "qwen-image", "dashscope", {"seed": 7, "width": 1140, "height": 1472})
+    made = keeping.record(entry, database=services.database)
+    asked = history.replay_request(made.id, services=services, identity=LIN)
+    assert (asked.seed, asked.width, asked.height) == (7, None, None)
+
+
 def test_a_row_that_cannot_be_made_again_says_so(services: Services) -> None:
-    entry = HistoryEntry(LIN.id, "", [], "qwen-image", "dashscope", {"width": "wide"})
+    entry = HistoryEntry(LIN.id, "", [], "qwen-image", "dashscope", {"n": "many"})
     made = keeping.record(entry, database=services.database)
     with pytest.raises(Conflict):
         history.replay_request(made.id, services=services, identity=LIN)
