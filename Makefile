@@ -29,6 +29,12 @@ models/smollm2-135m-instruct: | .venv/ready
 worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_RUNNER=celery and REDIS_URL
 	@exec $(BIN)/celery -A backend.worker worker -Q gpu,cpu,io --loglevel WARNING
 
+bench-chat: .venv/ready-dev  ## Measure chat beside bare proxies: requests/s, chunks/s, memory
+	@$(BIN)/python -m tests.bench.chat
+
+bench-local: .venv/ready-dev models/smollm2-135m-instruct  ## Measure local chat beside xllamacpp called directly
+	@$(BIN)/python -m tests.bench.local
+
 docs: .venv/ready  ## Write .env.example and README's route tables from the code
 	@$(BIN)/flask --app wsgi documents write
 

@@ -39,7 +39,7 @@ def main() -> None:
             rounds.append({program.name: measure(program) for program in programs})
             print(f"round {len(rounds)} of {options.rounds} after {time.monotonic() - started:.0f} s", flush=True)
         facts = {program.name: facts_of(program, idle[program.name]) for program in programs}
-    print(report.chat(rounds, facts))
+    print(report.beside(rounds, facts))
     if options.json:
         Path(options.json).write_bytes(orjson.dumps({"rounds": rounds, "facts": facts}, option=orjson.OPT_INDENT_2))
 

@@ -44,7 +44,7 @@ def request_bytes(plan: dict[str, Any]) -> bytes:
         return b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % plan.get("path", "/health").encode()
     path = b"/api/chat/stream" if plan["kind"] == "stream" else b"/api/chat/completions"
     messages = [{"role": "user", "content": plan.get("question", QUESTION)}]
-    asked = {"model": plan.get("model", "gpt-bench"), "messages": messages, "temperature": 0.7}
+    asked = {"model": plan.get("model", "gpt-bench"), "messages": messages, "temperature": plan.get("temperature", 0.7)}
     body = orjson.dumps(asked | {"max_tokens": plan.get("pieces", 60), "stream": plan["kind"] == "stream"})
     token = b"Authorization: Bearer %s\r\n" % plan["token"].encode() if plan.get("token") else b""
     kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -52,10 +52,12 @@ def request_bytes(plan: dict[str, Any]) -> bytes:
 
 
 class Asking(asyncio.Protocol):
-    """A client that asks again as soon as it was answered, until the time is over."""
+    """A client that asks again as soon as it was answered, or *pause* seconds after, until the time is over."""
 
-    def __init__(self, asked: bytes, seen: Seen, until: float, finished: asyncio.Future[None]) -> None:
-        self._asked, self._seen, self._until, self._finished = asked, seen, until, finished
+    def __init__(
+        self, asked: bytes, seen: Seen, until: float, finished: asyncio.Future[None], pause: float = 0
+    ) -> None:
+        self._asked, self._seen, self._until, self._finished, self._pause = asked, seen, until, finished, pause
         self._arrived = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -78,7 +80,9 @@ class Asking(asyncio.Protocol):
         else:
             self._seen.fail(answer)
         self._seen.note(self._started, now)
-        if now < self._until:
+        if now < self._until and self._pause:
+            asyncio.get_running_loop().call_later(self._pause, self._ask)
+        elif now < self._until:
             self._ask()
         else:
             self._transport.close()
@@ -153,7 +157,7 @@ async def run(plan: dict[str, Any]) -> Seen:
     def client(finished: asyncio.Future[None]) -> Callable[[], asyncio.Protocol]:
         if plan["kind"] == "stream":
             return lambda: Listening(asked, seen, None if plan.get("any_length") else plan["pieces"], finished)
-        return lambda: Asking(asked, seen, until, finished)
+        return lambda: Asking(asked, seen, until, finished, plan.get("pause", 0))
 
     dialled = (loop.create_connection(client(finished), "127.0.0.1", plan["port"]) for finished in clients)
     opened = await asyncio.gather(*dialled, return_exceptions=True)

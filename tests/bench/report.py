@@ -7,11 +7,12 @@ from tests.bench.processes import SERVICE
 Rounds = list[dict[str, dict[str, float]]]
 
 
-def chat(rounds: Rounds, facts: dict[str, dict[str, float]]) -> str:
-    """The table of `bench-chat`, and its ratios."""
+def beside(rounds: Rounds, facts: dict[str, dict[str, float]]) -> str:
+    """The programs side by side, what was measured once below, and the ratios."""
     names = list(facts)
     figures = {name: medians(rounds, name) | facts[name] for name in names}
-    rows = [[label, *(shown(figures[name][label]) for name in names)] for label in figures[names[0]]]
+    labels = dict.fromkeys(label for name in names for label in figures[name])
+    rows = [[label, *(shown(figures[name].get(label)) for name in names)] for label in labels]
     text = table(["", *names], rows)
     peers = [name for name in names if name != SERVICE]
     if SERVICE not in names or not peers:
@@ -38,7 +39,9 @@ def ratio_row(rounds: Rounds, label: str, peers: list[str]) -> list[str]:
     return [f"{figure:.2f}" for figure in (median(ratios), min(ratios), max(ratios))]
 
 
-def shown(figure: float) -> str:
+def shown(figure: float | None) -> str:
+    if figure is None:
+        return "-"
     if figure == 0:
         return "0"
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}" if figure < 10 else f"{figure:.1f}"

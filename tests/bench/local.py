@@ -1,0 +1,129 @@
+"""`make bench-local`: a local chat through the service, beside xllamacpp called directly.
+
+    python -m tests.bench.local [--rounds 3] [--model smollm2-135m-instruct] [--json FILE]
+
+Both models are loaded at the same time and asked in turn, alone and 16 at once; an idle one takes no
+processor. While 16 chats run through the service once more, `/health` is asked twenty times a second.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tests.bench import processes, report
+from tests.bench.processes import SERVICE, Program
+from tests.live import ROOT
+
+QUESTION = "Write a long story about a lighthouse keeper, his daughter, and a storm that lasts for three days."
+TOKENS = 96
+AT_ONCE = 16
+DIRECT = "xllamacpp directly"
+Ask = Callable[..., dict[str, Any]]
+
+
+def main() -> None:
+    options = parse_options()
+    weights = ROOT / "models" / options.model
+    files = sorted(weights.rglob("*.gguf"))
+    if not files:
+        sys.exit(f"There is no GGUF file in models/{options.model}; run: flask models pull {options.model}")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), options.model) as service:
+        with direct(files[0]) as ask_directly:
+            peers: dict[str, Ask] = {DIRECT: ask_directly, SERVICE: through(service, options.model)}
+            for ask in peers.values():
+                ask(1)
+            rounds = [one_round(peers, number) for number in range(options.rounds)]
+        health = watch_health(service, through(service, options.model))
+    print(report.beside(rounds, {DIRECT: {}, SERVICE: health}))
+    if options.json:
+        Path(options.json).write_bytes(orjson.dumps({"rounds": rounds, "health": health}, option=orjson.OPT_INDENT_2))
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="a folder in models/ with a GGUF file")
+    parser.add_argument("--json", help="a file for every figure of every round")
+    return parser.parse_args()
+
+
+@contextmanager
+def running(folder: Path, model: str) -> Iterator[Program]:
+    """The service, over the installed models."""
+    program = processes.service(folder, None, MODELS_DIR=str(ROOT / "models"), DEFAULT_CHAT_MODEL=model)
+    try:
+        program.start()
+        program.token = processes.log_in(program)
+        yield program
+    finally:
+        program.stop()
+
+
+@contextmanager
+def direct(file: Path) -> Iterator[Ask]:
+    """A way to ask llama.cpp without the service, in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.direct", str(file)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin and process.stdout
+    process.stdout.readline()
+
+    def ask(clients: int) -> dict[str, Any]:
+        plan = {"clients": clients, "pieces": TOKENS, "question": QUESTION, "temperature": 0}
+        process.stdin.write(orjson.dumps(plan) + b"\n")
+        process.stdin.flush()
+        seen: dict[str, Any] = orjson.loads(process.stdout.readline())
+        return seen
+
+    try:
+        yield ask
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+def through(program: Program, model: str) -> Ask:
+    """A way to ask the same through the service."""
+
+    def ask(clients: int) -> dict[str, Any]:
+        plan = {"clients": clients, "pieces": TOKENS, "question": QUESTION, "temperature": 0}
+        seen = processes.load(program, kind="stream", model=model, any_length=True, **plan)
+        if seen["errors"]:
+            print(f"{SERVICE}: {seen['errors']} errors, such as {seen['example']!r}", flush=True)
+        return seen
+
+    return ask
+
+
+def one_round(peers: dict[str, Ask], number: int) -> dict[str, dict[str, float]]:
+    """Each asked alone and many at once; who begins changes from round to round."""
+    figures: dict[str, dict[str, float]] = {name: {} for name in peers}
+    for clients in (1, AT_ONCE):
+        for name in sorted(peers, reverse=bool(number % 2)):
+            seen = peers[name](clients)
+            figures[name][f"tokens/s, {clients} at once"] = seen["pieces_a_second"]
+            figures[name][f"first token p50 ms, {clients} at once"] = seen["p50_ms"]
+            figures[name][f"errors, {clients} at once"] = seen["errors"]
+    return figures
+
+
+def watch_health(program: Program, ask: Ask) -> dict[str, float]:
+    """How fast `/health` answers while many chats run."""
+    chats = threading.Thread(target=ask, args=(AT_ONCE,))
+    chats.start()
+    seen = processes.load(program, kind="health", clients=1, seconds=3, pause=0.05)
+    chats.join()
+    return {"/health p50 ms meanwhile": seen["p50_ms"], "/health p99 ms meanwhile": seen["p99_ms"]}
+
+
+if __name__ == "__main__":
+    main()
