@@ -11,10 +11,11 @@ from sqlalchemy import func, select
 from services import history
 from services.assemble import Services
 from services.contracts.accounts import UserRequest
-from services.contracts.history import HistoryEntry
+from services.contracts.history import HistoryEntry, HistoryRow
+from services.contracts.images import ImageRequest
 from services.domains import accounts
 from services.settings import Settings
-from services.tables.history import HistoryFileTable
+from services.tables.history import HistoryFileTable, HistoryTable
 
 Login = Callable[..., dict[str, str]]
 LIN = {"username": "lin", "password": "a-long-password"}
@@ -215,3 +216,76 @@ def test_a_job_that_runs_again_leaves_one_row(client: FlaskClient, lin: dict[str
 def test_a_prompt_with_nul_is_kept_without_it(client: FlaskClient, lin: dict[str, str], record: Any) -> None:
     record("a\0cat 🐈 你好")
     assert listed(client, lin) == ["acat 🐈 你好"]
+
+
+# Replay
+
+
+@pytest.fixture
+def painted(services: Services, lin_id: str) -> Callable[..., dict[str, Any]]:
+    """Let the demo paint for lin: `painted(seed=7)`; the row that it left."""
+
+    def generate(**changes: Any) -> dict[str, Any]:
+        asked = ImageRequest(**{"prompt": "a red fox", "model_id": "demo", "width": 64, "height": 64, **changes})
+        job = services.jobs.submit("images.generate", asked, owner=lin_id)
+        assert job.status == "completed", job.error
+        with services.database.read() as session:
+            row = session.scalar(select(HistoryTable).where(HistoryTable.job_id == job.id))
+        return HistoryRow.model_validate(row).model_dump()
+
+    return generate
+
+
+def bytes_of(client: FlaskClient, row: dict[str, Any]) -> list[bytes]:
+    return [client.get(url).data for url in row["image_urls"]]
+
+
+@pytest.mark.parametrize("changes", [{}, {"seed": 7}, {"n": 3, "negative_prompt": "blue"}])
+def test_a_replay_makes_the_same_picture_again(
+    client: FlaskClient, lin: dict[str, str], painted: Any, changes: dict[str, Any]
+) -> None:
+    first = painted(**changes)
+    answer = client.post(f"/api/history/{first['id']}/replay", headers=lin)
+    assert answer.status_code == 200, answer.text
+    again = answer.json
+    assert again["id"] != first["id"] and set(again["image_urls"]).isdisjoint(first["image_urls"])
+    same = ("prompt", "model", "provider", "parameters")
+    assert {name: again[name] for name in same} == {name: first[name] for name in same}
+    assert bytes_of(client, again) == bytes_of(client, first)
+    assert len(listed(client, lin)) == 2
+
+
+def test_a_replay_may_go_on_as_a_job(client: FlaskClient, lin: dict[str, str], painted: Any) -> None:
+    answer = client.post(f"/api/history/{painted()['id']}/replay", headers=lin | {"Prefer": "respond-async"})
+    # Without an engine host the request itself has run the job.
+    assert answer.status_code in {200, 202}
+    job = client.get(answer.headers["Location"], headers=lin).json
+    assert (job["kind"], job["status"]) == ("images.generate", "completed")
+
+
+def test_a_replay_under_one_key_is_one(client: FlaskClient, lin: dict[str, str], painted: Any) -> None:
+    path, headers = f"/api/history/{painted()['id']}/replay", lin | {"Idempotency-Key": "once"}
+    first, second = client.post(path, headers=headers), client.post(path, headers=headers)
+    assert first.json == second.json
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert len(listed(client, lin)) == 2
+
+
+def test_a_replay_lives_on_when_its_row_is_forgotten(client: FlaskClient, lin: dict[str, str], painted: Any) -> None:
+    first = painted(seed=7)
+    again = client.post(f"/api/history/{first['id']}/replay", headers=lin).json
+    client.delete(f"/api/history/{first['id']}", headers=lin)
+    assert client.get(first["image_urls"][0]).status_code == 404
+    assert client.get(again["image_urls"][0]).status_code == 200
+
+
+def test_what_cannot_be_replayed(client: FlaskClient, lin: dict[str, str], record: Any, login: Login) -> None:
+    for history_id in ("history-0123456789abcdef", "x"):
+        assert client.post(f"/api/history/{history_id}/replay", headers=lin).status_code == 404
+    gone = record(model="a-model-that-is-gone", provider="local")
+    assert client.post(f"/api/history/{gone.id}/replay", headers=lin).status_code == 404
+    spoilt = record(model="demo", parameters={"n": "many"})
+    assert client.post(f"/api/history/{spoilt.id}/replay", headers=lin).status_code == 409
+    client.post("/api/auth/users", json={"username": "mo", "password": "a-long-password"}, headers=login())
+    mo = login("mo", "a-long-password")
+    assert client.post(f"/api/history/{gone.id}/replay", headers=mo).status_code == 404
