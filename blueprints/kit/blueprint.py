@@ -1,5 +1,6 @@
 """How a blueprint is made, so that each has its tag, its security and its documented errors."""
 
+from functools import cache
 from typing import Any
 
 from flask_openapi3 import APIBlueprint, Tag
@@ -21,6 +22,12 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
     timestamp: str = Field(examples=["2026-11-21T05:00:00Z"])
     request_id: str = Field(examples=["req-0123456789abcdef"])
+
+    @classmethod
+    @cache
+    def model_json_schema(cls, **options: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The schema, made once: each route's document asks for it eight times, which was half of a start."""
+        return super().model_json_schema(**options)
 
 
 ERRORS: dict[int | str, Any] = dict.fromkeys((400, 401, 403, 404, 422, 429, 500, 503), ErrorBody)
