@@ -40,6 +40,8 @@ STATUSES: dict[type[BaseException], Status] = {
     errors.UpstreamTimeout: Status(504, "UPSTREAM_TIMEOUT", "server_error"),
     errors.Unavailable: Status(503, "SERVICE_UNAVAILABLE", "server_error"),
     errors.Cancelled: Status(503, "SERVICE_UNAVAILABLE", "server_error"),
+    # What is none of these is a fault of ours, as with a job that failed by an error that nobody foresaw.
+    errors.ServiceError: INTERNAL_ERROR,
 }
 BY_HTTP_STATUS = {row.status: row for row in STATUSES.values()} | {
     400: INVALID_REQUEST,

@@ -6,12 +6,11 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from services.compute.rows import jobs
-from services.contracts.jobs import JobEventView, JobsQuery, JobsView, JobView
+from services.contracts.jobs import EventsQuery, JobEventView, JobsQuery, JobsView, JobView
 from services.database import Database
 from services.errors import NotFound
 from services.tables.jobs import JobEventTable, JobTable
 
-EVENTS_A_READ = 500
 SHOWN = [
     getattr(jobs.c, name)
     for name in JobView.model_fields
@@ -52,12 +51,13 @@ class History:
             views = [_view(session, row) for row in rows[: query.limit]]
         return JobsView(jobs=views, count=count, next=views[-1].id if len(rows) > query.limit else None)
 
-    def events(self, job_id: str, owner: str | None, after: int = 0) -> list[JobEventView]:
-        """What happened after event *after*, oldest first, at most EVENTS_A_READ at once."""
+    def events(self, job_id: str, owner: str | None, query: EventsQuery) -> list[JobEventView]:
+        """What happened after event `after`, oldest first."""
         with self._database.read() as session:
             number = _find(session, job_id, owner).number
-            later = select(JobEventTable).where(JobEventTable.job == number, JobEventTable.seq > after)
-            rows = session.scalars(later.order_by(JobEventTable.seq).limit(EVENTS_A_READ)).all()
+            later = select(JobEventTable).where(JobEventTable.job == number, JobEventTable.seq > query.after)
+            later = later.where(JobEventTable.type == query.type) if query.type else later
+            rows = session.scalars(later.order_by(JobEventTable.seq).limit(query.limit)).all()
         return [JobEventView(id=row.seq, type=row.type, data=row.data, at=row.at) for row in rows]
 
     def counts(self, owner: str | None = None) -> dict[str, int]:

@@ -15,9 +15,9 @@ from services.compute.queue import Queue
 from services.compute.rows import utc_now
 from services.compute.runners.base import Runner
 from services.compute.watch import Watch
-from services.contracts.jobs import JobEventView, JobsQuery, JobsView, JobView
+from services.contracts.jobs import EventsQuery, JobEventView, JobsQuery, JobsView, JobView
 from services.database import Database
-from services.errors import Cancelled, Conflict, Invalid
+from services.errors import Conflict, Invalid
 from services.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ class Jobs:
         """How many jobs there are of each status."""
         return self._history.counts(owner)
 
-    def events(self, job_id: str, *, owner: str | None = None, after: int = 0) -> list[JobEventView]:
-        """What happened to a job after event *after*, oldest first."""
-        return self._history.events(job_id, owner, after)
+    def events(self, job_id: str, query: EventsQuery | None = None, *, owner: str | None = None) -> list[JobEventView]:
+        """What happened to a job, oldest first."""
+        return self._history.events(job_id, owner, query or EventsQuery())
 
     def wait(self, job_id: str, seconds: float, *, owner: str | None = None) -> JobView:
         """The job when it has ended, or as it is after *seconds*. Raises Cancelled when the caller's client left."""
@@ -147,11 +147,11 @@ class Jobs:
         return self.show(job_id, owner=owner)
 
     def result(self, job: JobView) -> Any:
-        """What the function of the ended *job* returned, as it returned it. Raises what it raised, or Cancelled."""
+        """What the function of the ended *job* returned. Raises what it raised, and Conflict when it was canceled."""
         if job.status == "failed" and job.error:
             wire.raise_packed(job.error)
         if job.status != "completed":
-            raise Cancelled()
+            raise Conflict("The job was canceled.", "任务已取消。", details={"reason": "canceled"})
         return registry.find(job.kind).answer.validate_python(job.result)
 
     def prune(self, days: float) -> int:

@@ -40,7 +40,7 @@ class Outcome:
 
     def facts(self) -> dict[str, Any]:
         """What an event says of it: nothing, or why."""
-        return {"error": self.error["attributes"]} if self.error else {}
+        return {"error": self.error} if self.error else {}
 
 
 def failed(error: BaseException, attempt: int, max_attempts: int) -> Outcome:

@@ -25,8 +25,13 @@ def pack_error(error: errors.ServiceError) -> bytes:
 
 def raise_packed(packed: dict[str, Any]) -> None:
     """Raise the error that `pack_error` packed."""
+    raise unpack_error(packed)
+
+
+def unpack_error(packed: dict[str, Any]) -> errors.ServiceError:
+    """The error that `pack_error` packed."""
     kind = getattr(errors, packed["class"], errors.ServiceError)
-    error = kind.__new__(kind)
+    error: errors.ServiceError = kind.__new__(kind)
     error.__dict__.update(packed["attributes"])
     error.args = (error.sentences["en"],)
-    raise error
+    return error

@@ -59,6 +59,14 @@ class JobsView(BaseModel):
     next: str | None = Field(None, description="`after` of the next page; null at the end")
 
 
+class EventsQuery(BaseModel):
+    """Which events of a job to read, oldest first."""
+
+    after: int = Field(0, ge=0, description="Id of the last event that is known")
+    type: EventType | None = None
+    limit: int = Field(500, ge=1, le=500)
+
+
 class JobEventView(BaseModel):
     """One thing that happened to a job. *id* grows and never repeats."""
 

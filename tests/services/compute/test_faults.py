@@ -51,7 +51,7 @@ def test_a_job_of_a_killed_host_is_done_by_the_next(web: House, tmp_path: Path, 
     assert (ended.status, ended.attempt) == ("completed", 2)
     assert attempts(runs) == [1, 2]
     told = [event.data for event in web.jobs.events(job.id) if event.type == "status"]
-    assert told[2]["error"]["details"] == {"reason": "process_died"}
+    assert told[2]["error"]["attributes"]["details"] == {"reason": "process_died"}
 
 
 def test_a_job_with_one_attempt_fails_with_the_reason(web: House, tmp_path: Path, start_process: Start) -> None:
