@@ -1,0 +1,55 @@
+"""Waiting for a job: woken by its change, whoever made it, and by nothing else."""
+
+import threading
+import time
+
+from services.compute.watch import Watch
+
+
+class Rows:
+    """Revisions as the database would tell them."""
+
+    def __init__(self) -> None:
+        self.now = {"a": 1, "b": 1}
+        self.asked: list[list[str]] = []
+
+    def __call__(self, ids: list[str]) -> dict[str, int]:
+        self.asked.append(ids)
+        return {name: self.now[name] for name in ids if name in self.now}
+
+
+def test_a_change_wakes_who_waits_for_it() -> None:
+    rows = Rows()
+    watch, woken = Watch(rows), threading.Event()
+    threading.Thread(target=lambda: watch.wait("a", 1, 30) and woken.set(), daemon=True).start()
+    assert not woken.wait(0.2)
+    rows.now["a"] = 2
+    assert woken.wait(5)
+
+
+def test_another_s_change_wakes_nobody() -> None:
+    rows = Rows()
+    rows.now["b"] = 2
+    assert not Watch(rows).wait("a", 1, 0.2)
+
+
+def test_what_changed_before_is_told_at_once() -> None:
+    started = time.monotonic()
+    assert Watch(Rows()).wait("a", 0, 30)
+    assert time.monotonic() - started < 5
+
+
+def test_a_job_that_is_removed_is_a_change() -> None:
+    assert Watch(Rows()).wait("gone", 1, 30)
+
+
+def test_many_who_wait_are_one_question() -> None:
+    rows = Rows()
+    watch = Watch(rows)
+    threads = [threading.Thread(target=watch.wait, args=("a", 1, 0.6)) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(map(tuple, rows.asked)) == {("a",)}
+    assert len(rows.asked) < 60, "a question a look, not one a waiter"
