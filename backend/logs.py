@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 from flask import Flask, Response, g, has_request_context, request
@@ -65,6 +65,21 @@ class TerminalFormatter(LineFormatter):
         return redact(text)
 
 
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is at the time, which tests and servers exchange."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: TextIO) -> None:
+        """What it is at the time stays what it is."""
+
+
 def extras(record: logging.LogRecord) -> dict[str, Any]:
     """What the caller gave as `extra`, and the request id where there is one."""
     found = {key: value for key, value in vars(record).items() if key not in STANDARD}
@@ -85,7 +100,7 @@ def set_up_logs(settings: Settings) -> None:
         root.removeHandler(ours)
         ours.close()
     root.addHandler(
-        _handler(logging.StreamHandler(sys.stderr), TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
+        _handler(StderrHandler(), TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
     )
     if settings.log_file:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
