@@ -37,9 +37,11 @@ class Jobs:
         self._history = History(database)
         self._packer = Packer(settings)
         self._watch = Watch(self._history.revisions)
+        self._services: Services | None = None
 
     def bind(self, services: "Services") -> None:
         """Take the services that jobs run with; called once, by `assemble`."""
+        self._services = services
         self.runner.bind(services)
 
     def submit(
@@ -57,13 +59,15 @@ class Jobs:
 
         With an *idempotency_key* that the owner used within 24 hours for the same request, the job of that
         time, `replayed`. *fingerprint* stands for the request where that differs each time, as with uploads
-        under random names. Raises Invalid when the key was used for another request.
+        under random names. Raises Invalid when the key was used for another request, and what the
+        function's `lane_of` raises.
         """
         function = registry.find(name)
         if not isinstance(request, function.request) or function.streams:
             raise TypeError(f"{name} is queued with a {function.request.__name__} and must not stream")
         row = self._row(function, request, fingerprint) | {
             "owner": owner,
+            "lane": self._lane(function, request, owner),
             "priority": priority,
             "request_id": request_id,
             "idempotency_key": _checked(idempotency_key),
@@ -71,15 +75,19 @@ class Jobs:
         job_id, replayed = self._queue.add(row)
         if replayed:
             return self._replay(job_id, owner, row["fingerprint"])
-        self.runner.knock(function.lane)
+        self.runner.knock(row["lane"])
         return self.show(job_id) if self.runner.at_once else JobView.model_validate(row)
+
+    def _lane(self, function: registry.Function, request: BaseModel, owner: str) -> registry.Lane:
+        if function.lane_of is None:
+            return function.lane
+        return function.lane_of(request, services=self._services, owner=owner)
 
     def _row(self, function: registry.Function, request: BaseModel, fingerprint: str | None) -> dict[str, Any]:
         now = utc_now()
         return {
             "id": str(uuid.uuid4()),
             "kind": function.name,
-            "lane": function.lane,
             "status": "queued",
             "request": self._packer.pack(request),
             "max_attempts": function.attempts,

@@ -34,6 +34,8 @@ class Function:
     attempts: int
     seconds: float | None = None
     """A job that runs longer ends as failed; None sets no limit."""
+    lane_of: Callable[..., Lane] | None = None
+    """`lane_of(request, services=…, owner=…)` is a request's own lane, where requests differ."""
 
 
 _functions: dict[str, Function] = {}
@@ -46,10 +48,12 @@ def function(
     resumable: bool = False,
     attempts: int = 1,
     seconds: float | None = None,
+    lane_of: Callable[..., Lane] | None = None,
 ) -> Callable[[Plain], Plain]:
     """Register a domain function and return it unchanged.
 
-    *needs_engine* sends it to the engine host; *lane* bounds how many jobs of its kind run at once;
+    *needs_engine* sends it to the engine host; *lane* bounds how many jobs of its kind run at once, unless
+    *lane_of* says it for each request, before its job is made, and refuses what cannot be done at all;
     *resumable* jobs go on after a crash, others are run again up to *attempts* times;
     a job that takes more than *seconds* ends as failed.
     """
@@ -71,6 +75,7 @@ def function(
             resumable=resumable,
             attempts=attempts,
             seconds=seconds,
+            lane_of=lane_of,
         )
         return plain
 

@@ -30,7 +30,22 @@ SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 ADDRESS = {"prompt", "model_id", "config_id"}
 
 
-@function(lane="gpu", needs_engine=True, attempts=2)
+def resolve(request: ImageRequest, *, services: "Services", owner: str) -> Route:
+    """Who paints *request* for *owner*. Raises NotFound, Unavailable or Invalid."""
+    if request.config_id:
+        return routes.configured(request.config_id, request.model_id, services=services, owner=owner)
+    return routes.resolve(request.model_id, request.ability, services=services, owner=owner)
+
+
+def lane(request: ImageRequest, *, services: "Services", owner: str) -> Lane:
+    """Where a job for *request* waits its turn: pictures from a provider keep no local model busy.
+
+    Raises what `resolve` raises, so that a wrong model is told before a job is made.
+    """
+    return "gpu" if resolve(request, services=services, owner=owner).provider == LOCAL else "io"
+
+
+@function(lane="gpu", lane_of=lane, needs_engine=True, attempts=2)
 def generate(request: ImageRequest, *, services: "Services", job: Job = SILENT) -> ImageResult:
     """The pictures for *request*, kept as the owner's of *job*; all of them, or none after an error.
 
@@ -49,21 +64,6 @@ def generate(request: ImageRequest, *, services: "Services", job: Job = SILENT) 
         _tell_first(result)
         result.history_id = _record(request, result, services, job)
     return result
-
-
-def resolve(request: ImageRequest, *, services: "Services", owner: str) -> Route:
-    """Who paints *request* for *owner*. Raises NotFound, Unavailable or Invalid."""
-    if request.config_id:
-        return routes.configured(request.config_id, request.model_id, services=services, owner=owner)
-    return routes.resolve(request.model_id, request.ability, services=services, owner=owner)
-
-
-def lane(request: ImageRequest, *, services: "Services", owner: str) -> Lane:
-    """Where a job for *request* waits its turn: pictures from a provider keep no local model busy.
-
-    Raises what `resolve` raises, so that a wrong model is told before a job is made.
-    """
-    return "gpu" if resolve(request, services=services, owner=owner).provider == LOCAL else "io"
 
 
 @contextmanager

@@ -22,7 +22,22 @@ if TYPE_CHECKING:
 ADDRESS = {"model_id", "config_id"}
 
 
-@function(lane="gpu", needs_engine=True, attempts=2)
+def resolve(request: VideoRequest, *, services: "Services", owner: str) -> Route:
+    """Who films *request* for *owner*. Raises NotFound, Unavailable or Invalid."""
+    if request.config_id:
+        return routes.configured(request.config_id, request.model_id, services=services, owner=owner)
+    return routes.resolve(request.model_id, request.ability, services=services, owner=owner)
+
+
+def lane(request: VideoRequest, *, services: "Services", owner: str) -> Lane:
+    """Where a job for *request* waits its turn: a film from a provider keeps no local model busy.
+
+    Raises what `resolve` raises, so that a wrong model is told before a job is made.
+    """
+    return "gpu" if resolve(request, services=services, owner=owner).provider == LOCAL else "io"
+
+
+@function(lane="gpu", lane_of=lane, needs_engine=True, attempts=2)
 def generate(request: VideoRequest, *, services: "Services", job: Job = SILENT) -> VideoResult:
     """The film for *request*, kept as the owner's of *job*; nothing after an error.
 
@@ -37,21 +52,6 @@ def generate(request: VideoRequest, *, services: "Services", job: Job = SILENT) 
         shot = model.film(request, target=draft.part, source=source, job=job)
         job.check()
         return _describe(request, route, shot, draft, _inspect(draft))
-
-
-def resolve(request: VideoRequest, *, services: "Services", owner: str) -> Route:
-    """Who films *request* for *owner*. Raises NotFound, Unavailable or Invalid."""
-    if request.config_id:
-        return routes.configured(request.config_id, request.model_id, services=services, owner=owner)
-    return routes.resolve(request.model_id, request.ability, services=services, owner=owner)
-
-
-def lane(request: VideoRequest, *, services: "Services", owner: str) -> Lane:
-    """Where a job for *request* waits its turn: a film from a provider keeps no local model busy.
-
-    Raises what `resolve` raises, so that a wrong model is told before a job is made.
-    """
-    return "gpu" if resolve(request, services=services, owner=owner).provider == LOCAL else "io"
 
 
 @contextmanager

@@ -182,6 +182,24 @@ def test_no_model_is_never_demo(services: Services) -> None:
         generate(services, model_id=None)
 
 
+# As a job
+
+
+def test_a_job_has_its_picture(services: Services) -> None:
+    asked = ImageRequest(prompt="a cat", model_id="demo", width=64, height=64)
+    job = services.jobs.submit("images.generate", asked, owner="ann")
+    assert (job.status, job.lane, job.progress) == ("completed", "io", 100)
+    result = services.jobs.result(job)
+    assert isinstance(result, ImageResult)
+    assert services.files.find(result.files[0].name, owner="ann").job_id == job.id
+
+
+def test_a_model_that_nobody_has_makes_no_job(services: Services) -> None:
+    with pytest.raises(NotFound):
+        services.jobs.submit("images.generate", ImageRequest(prompt="x", model_id="nobody"), owner="ann")
+    assert services.jobs.count_by_status() == {}
+
+
 def test_pictures_from_elsewhere_wait_in_another_lane(services: Services) -> None:
     assert images.lane(ImageRequest(prompt="x", model_id="demo"), services=services, owner="ann") == "io"
     with pytest.raises(Unavailable):
