@@ -51,6 +51,8 @@ class Outbound:
     ) -> Iterator["Answer"]:
         """An answer whose body is not read yet, whatever its status; tried again before its first byte.
 
+        *json_body* is anything that JSON can say, or bytes that are sent as they are: a form, for example.
+
         Raises UpstreamTimeout, UpstreamFailed, Malformed for an address that is refused, or Cancelled.
         """
         if not trusted:
@@ -113,7 +115,7 @@ class Outbound:
         self, method: str, url: str, json_body: Any, headers: dict[str, str], read_seconds: float, trusted: bool
     ) -> BaseHTTPResponse:
         pool = self._trusted if trusted else self._guarded
-        body = None if json_body is None else orjson.dumps(json_body)
+        body = json_body if json_body is None or isinstance(json_body, bytes) else orjson.dumps(json_body)
         if body is not None:
             headers = {"Content-Type": "application/json", **headers}
         timeout = urllib3.Timeout(connect=self.settings.upstream_connect_seconds, read=read_seconds)
@@ -121,7 +123,7 @@ class Outbound:
         while True:
             response: BaseHTTPResponse | None = None
             try:
-                response = pool.request(
+                response = pool.urlopen(
                     method, url, body=body, headers=headers, timeout=timeout, preload_content=False, redirect=False
                 )
                 again = response.status >= 400 and attempts.may_retry(response.status, response.headers)

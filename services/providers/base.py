@@ -65,8 +65,15 @@ class Provider(ABC):
 
     def post(self, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         """The JSON answer of a call. Raises what the provider's refusal means."""
+        return self.ask("POST", path, body, **headers)
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | bytes | None = None, **headers: str) -> dict[str, Any]:
+        """The JSON answer of a call by *method*; bytes go as they are, with the type that *headers* say.
+
+        Raises what the provider's refusal means.
+        """
         status, answered, data = self.outbound.call(
-            "POST", self.base_url + path, json_body=body, headers=self.headers() | headers, trusted=self.trusted
+            method, self.base_url + path, json_body=body, headers=self.headers() | headers, trusted=self.trusted
         )
         if status != 200:
             raise_failure(status, answered, data, key=self.key)

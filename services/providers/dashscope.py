@@ -18,11 +18,15 @@ from services.contracts.chat import (
     ToolCall,
     Usage,
 )
-from services.contracts.models import ChatFlags
+from services.contracts.images import ImageModel
+from services.contracts.models import CatalogRow, ChatFlags
+from services.contracts.video import VideoModel
 from services.errors import Invalid
 from services.providers.base import Provider, together
-from services.providers.failures import failure
-from services.providers.openai_like import broken_stream, finished, no_answer, tool_delta
+from services.providers.dashscope_films import DashScopeCamera
+from services.providers.dashscope_images import DashScopePainter
+from services.providers.failures import failure, no_answer
+from services.providers.openai_like import broken_stream, finished, tool_delta
 from services.providers.sse import Event
 
 TEXT = "/services/aigc/text-generation/generation"
@@ -35,11 +39,17 @@ class DashScope(Provider):
     aliases = ("qwen",)
     key_setting = "dashscope_api_key"
     url_setting = "dashscope_base_url"
-    model_prefixes = ("qwen", "qwq", "qvq")
+    model_prefixes = ("qwen", "qwq", "qvq", "wan", "z-image")
 
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
         vision = flags.vision or "-vl" in model or model.startswith("qvq")
         return DashScopeChat(self, model, flags.model_copy(update={"vision": vision}))
+
+    def images(self, model: str, row: CatalogRow | None) -> ImageModel:
+        return DashScopePainter(self, model)
+
+    def video(self, model: str, row: CatalogRow | None) -> VideoModel:
+        return DashScopeCamera(self, model)
 
 
 class DashScopeChat(ChatModel):

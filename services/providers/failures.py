@@ -113,6 +113,11 @@ def _by_status(status: int, code: str, words: str, retry_after: float | None) ->
     return UpstreamFailed("The provider failed: {why}", "上游出错：{why}", kind="server", status=status, why=words)
 
 
+def no_answer() -> UpstreamFailed:
+    """A 200 that holds no answer."""
+    return UpstreamFailed("The provider answered nothing.", "上游没有返回内容。", kind="server")
+
+
 def parse_error(body: bytes) -> dict[str, Any]:
     """An error's body as an object whatever its content type says: JSON, JSON in an event, or {} for a page."""
     try:

@@ -25,10 +25,12 @@ from services.contracts.chat import (
     ToolDelta,
     Usage,
 )
-from services.contracts.models import ChatFlags
+from services.contracts.images import ImageModel
+from services.contracts.models import CatalogRow, ChatFlags
 from services.errors import UpstreamFailed
 from services.providers.base import Provider, together
-from services.providers.failures import failure
+from services.providers.failures import failure, no_answer
+from services.providers.openai_images import OpenAIPainter
 from services.providers.sse import DONE
 
 FINISH_REASONS: dict[str, FinishReason] = {
@@ -55,6 +57,9 @@ class OpenAILike(Provider):
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
         return OpenAIChat(self, model, flags)
 
+    def images(self, model: str, row: CatalogRow | None) -> ImageModel:
+        return OpenAIPainter(self, model)
+
     def chat_body(self, request: ChatRequest, model: str, flags: ChatFlags) -> dict[str, Any]:
         """The body of a chat call; a vendor with words of its own adds them here."""
         body = request.model_dump(mode="json", exclude_none=True)
@@ -71,7 +76,7 @@ class OpenAI(OpenAILike):
     name = "openai"
     key_setting = "openai_api_key"
     url_setting = "openai_base_url"
-    model_prefixes = ("gpt-", "chatgpt-", "o1", "o3", "o4")
+    model_prefixes = ("gpt-", "chatgpt-", "o1", "o3", "o4", "dall-e-")
 
     def chat_body(self, request: ChatRequest, model: str, flags: ChatFlags) -> dict[str, Any]:
         body = super().chat_body(request, model, flags)
@@ -192,11 +197,6 @@ def tool_delta(call: dict[str, Any]) -> ToolDelta:
     return ToolDelta(
         call.get("index") or 0, call.get("id") or None, function.get("name") or None, function.get("arguments") or ""
     )
-
-
-def no_answer() -> UpstreamFailed:
-    """A 200 that holds no answer."""
-    return UpstreamFailed("The provider answered nothing.", "上游没有返回内容。", kind="server")
 
 
 def broken_stream() -> UpstreamFailed:
