@@ -9,6 +9,7 @@ from services.compute.jobs import Jobs
 from services.compute.runners import open_runner
 from services.credentials import StoredCredentials
 from services.database import Database, open_database
+from services.engines import diffusion_rows
 from services.engines.pool import ModelPool
 from services.files import Files
 from services.keyuse import KeyUses
@@ -55,7 +56,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     services = Services(
         settings=settings,
         database=database,
-        catalog=Catalog(settings),
+        catalog=Catalog(settings, more_rows=lambda: diffusion_rows.rows(settings.models_dir)),
         credentials=StoredCredentials(database),
         outbound=Outbound(settings),
         calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),

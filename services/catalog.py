@@ -55,7 +55,7 @@ class Catalog:
 
     def rows(self, ability: Ability | None = None) -> list[CatalogRow]:
         """Every row in the file's order and then the others, or those with *ability*."""
-        rows = [*self._fixed, *self._more_rows()]
+        rows = [*self._fixed, *(row for row in self._more_rows() if row.id not in self._by_name)]
         return [row for row in rows if ability is None or ability in row.abilities]
 
     def find(self, name: str) -> CatalogRow:

@@ -74,7 +74,7 @@ def stable_diffusion() -> Any:
     unet = UNet2DConditionModel(
         block_out_channels=(4, 8),
         layers_per_block=1,
-        sample_size=16,
+        sample_size=32,
         in_channels=4,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -107,7 +107,7 @@ def sdxl() -> Any:
         block_out_channels=(2, 4),
         layers_per_block=2,
         norm_num_groups=1,
-        sample_size=16,
+        sample_size=32,
         in_channels=4,
         out_channels=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),

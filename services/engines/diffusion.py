@@ -6,6 +6,7 @@ seed of its own. Source: huggingface/diffusers 0.42.
 """
 
 import gc
+import math
 import secrets
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ MANIFEST = "polymath.json"
 # Every provider and every client takes a seed below this.
 SEEDS = 2**31
 PATIENCE_SECONDS = 0.2
+# A camera's photo is shrunk before it is changed, to this many times the pixels that the model was made for.
+LARGER_THAN_USUAL = 4
 
 
 class Diffusion(Engine, ImageModel, VideoModel):
@@ -158,17 +161,21 @@ def _start(pipeline: Any, source: SourcePicture, request: ImageRequest | VideoRe
     """The picture to start from, in the size that is asked for, else in its own as nearly as *pipeline* can."""
     image = pictures.read(source.data, max_pixels=source.width * source.height)
     step = tasks.unit(pipeline)
-    width, height = _scaled(source, request.width, request.height)
+    most = tasks.usual_pixels(pipeline) * (1 if isinstance(request, VideoRequest) else LARGER_THAN_USUAL)
+    width, height = _scaled(source, request.width, request.height, most)
     size = max(step, width // step * step), max(step, height // step * step)
     return {"image": image if image.size == size else _resized(image, size), "width": size[0], "height": size[1]}
 
 
-def _scaled(source: SourcePicture, width: int | None, height: int | None) -> tuple[int, int]:
-    """The asked size; a side that was left out keeps the picture's shape."""
-    return (
-        width or (round(source.width * height / source.height) if height else source.width),
-        height or (round(source.height * width / source.width) if width else source.height),
-    )
+def _scaled(source: SourcePicture, width: int | None, height: int | None, most_pixels: int) -> tuple[int, int]:
+    """The asked size; a side that was left out keeps the picture's shape, and two keep within *most_pixels*."""
+    if width or height:
+        return (
+            width or round(source.width * (height or 0) / source.height),
+            height or round(source.height * (width or 0) / source.width),
+        )
+    shrunk = min(1.0, math.sqrt(most_pixels / (source.width * source.height)))
+    return round(source.width * shrunk), round(source.height * shrunk)
 
 
 def _resized(image: "Image", size: tuple[int, int]) -> "Image":

@@ -9,6 +9,7 @@ from services.errors import Invalid
 
 SHAPERS = ("vae_scale_factor", "vae_spatial_compression_ratio", "vae_scale_factor_spatial")
 SPEEDS = ("frame_rate", "fps", "target_fps")
+USUAL_PIXELS = 1024 * 1024
 
 
 def pipeline_class(index: PipelineIndex) -> Any:
@@ -118,6 +119,18 @@ def unit(pipeline: Any) -> int:
     processor = getattr(getattr(pipeline, "image_processor", None), "config", {})
     last = patch[-1] if isinstance(patch, list | tuple) else patch
     return max(int(processor.get("vae_scale_factor", 1)), factor * int(last))
+
+
+def usual_pixels(pipeline: Any) -> int:
+    """How many pixels the pipeline's own pictures have, or its frames."""
+    takes = inspect.signature(type(pipeline).__call__).parameters
+    sides = [takes[name].default for name in ("width", "height") if name in takes]
+    if len(sides) == 2 and all(isinstance(side, int) for side in sides):
+        return int(sides[0] * sides[1])
+    network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    sample = getattr(getattr(network, "config", None), "sample_size", None)
+    factor = next((value for name in SHAPERS if isinstance(value := getattr(pipeline, name, None), int)), 8)
+    return (sample * factor) ** 2 if isinstance(sample, int) else USUAL_PIXELS
 
 
 def check_strength(pipeline: Any, given: dict[str, Any]) -> None:
