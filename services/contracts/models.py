@@ -200,6 +200,20 @@ class ChatModelView(BaseModel):
     size_mb: int | None = None
 
 
+class ModelView(BaseModel):
+    """A model as system 3 lists it, with what the catalog knows beside."""
+
+    id: str = Field(examples=["stable-diffusion-v1-5"])
+    name: str = Field(examples=["Stable Diffusion v1.5"])
+    description: str = Field(examples=["通用图像生成模型"])
+    provider: str = Field(examples=["Local"])
+    abilities: list[Ability]
+    licence: str
+    installed: bool = Field(description="Weights are here, or none are needed")
+    available: bool = Field(description="Installed, and its provider has the operator's key")
+    size_mb: int | None = None
+
+
 class ChatModelsView(BaseModel):
     """Every model that chats; the four of system 4's document come first."""
 

@@ -6,9 +6,11 @@ from services import pulls
 from services.compute.progress import SILENT, Job
 from services.compute.registry import function
 from services.contracts.models import (
+    Ability,
     CatalogRow,
     ChatModelsView,
     ChatModelView,
+    ModelView,
     PullRequest,
     PullResult,
     VerifyResult,
@@ -80,6 +82,26 @@ def remove(name: str, *, services: "Services") -> None:
 def list_chat(*, services: "Services") -> ChatModelsView:
     """All that chat, system 4's four first and as its document has them."""
     return ChatModelsView(models=[_view(row, services) for row in services.catalog.rows("chat")])
+
+
+def list_able(ability: Ability, *, services: "Services") -> list[ModelView]:
+    """All that have *ability*, those that run here first."""
+    rows = [row for row in services.catalog.rows(ability) if not row.retired]
+    return [_plain_view(row, services) for row in sorted(rows, key=lambda row: not row.local)]
+
+
+def _plain_view(row: CatalogRow, services: "Services") -> ModelView:
+    return ModelView(
+        id=row.id,
+        name=row.name,
+        description=row.description,
+        provider=row.provider_label,
+        abilities=row.abilities,
+        licence=row.licence,
+        installed=services.catalog.installed(row),
+        available=services.catalog.available(row),
+        size_mb=row.size_mb,
+    )
 
 
 def _view(row: CatalogRow, services: "Services") -> ChatModelView:
