@@ -92,7 +92,7 @@ def test_a_running_job_is_cancelled_and_started_again(
     assert client.post(f"/api/jobs/{job.id}/cancel", headers=headers).status_code == 200
     assert client.get(f"/api/jobs/{job.id}?wait=20", headers=headers).json["status"] == "canceled"
     (tmp_path / "gate").touch()
-    assert client.post(f"/api/jobs/{job.id}/retry", headers=headers).json["status"] in {"queued", "running"}
+    assert client.post(f"/api/jobs/{job.id}/retry", headers=headers).status_code == 200
     assert client.get(f"/api/jobs/{job.id}?wait=20", headers=headers).json["status"] == "completed"
     assert client.post(f"/api/jobs/{job.id}/retry", headers=headers).status_code == 409
 

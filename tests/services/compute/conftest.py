@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pgserver
+import psycopg
 import pytest
 
 from backend.setup import migrate
@@ -21,6 +24,7 @@ from tests.source import ROOT
 
 PATIENCE_SECONDS = 60
 OWNER = "user-1"
+CELERY = ["celery", "-A", "tests.services.compute.toy_worker", "worker", "-Q", "gpu,cpu,io", "--without-gossip"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,7 +42,6 @@ class House:
     """Services with a runner that works."""
 
     services: Services
-    folder: Path
 
     @property
     def jobs(self) -> Jobs:
@@ -70,51 +73,76 @@ def environment(settings: Settings) -> dict[str, str]:
     return {"PATH": os.environ["PATH"]} | {name.upper(): str(value) for name, value in told.items()}
 
 
-@pytest.fixture
-def start_process(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a Python module in a process of its own, with the test's settings."""
+@contextmanager
+def processes(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A function that starts a Python module in a process of its own, with these settings; all end with the block."""
     started = []
 
     def start(*arguments: str, **changes: object) -> subprocess.Popen[bytes]:
         env = environment(settings.model_copy(update=changes))
-        with (tmp_path / "process.log").open("ab") as log:
+        with (settings.instance_dir / "process.log").open("ab") as log:
             process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=env, stdout=log, stderr=log)
         started.append(process)
         return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def start_process(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    with processes(settings) as start:
+        yield start
 
 
 def open_house(settings: Settings, place: str) -> House:
     services = assemble(settings, place=place)  # type: ignore[arg-type]
     migrate(services.database.engine)
-    return House(services, settings.instance_dir)
+    return House(services)
 
 
-@pytest.fixture(params=["inline-sqlite", "thread-sqlite", "thread-postgresql", "celery-sqlite", "celery-postgresql"])
-def house(request: pytest.FixtureRequest, settings: Settings) -> Iterator[House]:
-    """A house of each kind."""
+def postgres(server: pgserver.PostgresServer, name: str) -> str:
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return server.get_uri(name)
+
+
+@pytest.fixture(
+    scope="module", params=["inline-sqlite", "thread-sqlite", "thread-postgresql", "celery-sqlite", "celery-postgresql"]
+)
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house of each kind, for all tests of a module; with Celery, a real worker process runs its jobs."""
     runner, _, kind = request.param.partition("-")
+    folder = tmp_path_factory.mktemp(request.param)
+    settings = Settings(
+        _env_file=None,
+        secret_key="a-secret-that-only-tests-use-0123456789",
+        instance_dir=folder,
+        data_dir=folder / "data",
+        models_dir=folder / "models",
+        job_runner=runner,
+    )
     if kind == "postgresql":
-        settings.database_url = request.getfixturevalue("postgres_url")
-        settings.__dict__.pop("sqlalchemy_url", None)
-    settings.job_runner = runner
+        server = request.getfixturevalue("postgres_server")
+        settings = settings.model_copy(update={"database_url": postgres(server, folder.name)})
     if runner == "celery":
-        settings.redis_url = request.getfixturevalue("redis_url")
-        start = request.getfixturevalue("start_process")
-        start("celery", "-A", "tests.services.compute.toy_worker", "worker", "-Q", "gpu,cpu,io", "--without-gossip")
-    opened = open_house(settings, "web" if runner == "celery" else "inline")
-    yield opened
-    opened.services.close()
+        port = request.getfixturevalue("redis_server")
+        settings = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{port}/{len(kind)}"})
+    with processes(settings) as start:
+        opened = open_house(settings, "web" if runner == "celery" else "inline")
+        if runner == "celery":
+            start(*CELERY)
+        yield opened
+        opened.services.close()
 
 
 @pytest.fixture
 def thread_house(settings: Settings) -> Iterator[House]:
     """A house with the default runner over SQLite."""
-    settings.job_runner = "thread"
-    opened = open_house(settings, "inline")
+    opened = open_house(settings.model_copy(update={"job_runner": "thread"}), "inline")
     yield opened
     opened.services.close()

@@ -12,11 +12,10 @@ from services.compute.runners.thread import ThreadRunner
 from services.contracts.jobs import JobView
 from services.settings import Settings
 from tests.live import wait_for
-from tests.services.compute.conftest import House, open_house
+from tests.services.compute.conftest import CELERY, House, open_house
 
 Start = Callable[..., subprocess.Popen[bytes]]
 HOST = "tests.services.compute.toy_host"
-WORKER = ["celery", "-A", "tests.services.compute.toy_worker", "worker", "-Q", "gpu,cpu,io", "--without-gossip"]
 
 
 @pytest.fixture
@@ -100,14 +99,14 @@ def test_a_killed_celery_worker_s_job_is_done_by_the_next(
     settings.job_runner, settings.redis_url = "celery", redis_url
     house = open_house(settings, "web")
     gate, runs = tmp_path / "gate", tmp_path / "runs"
-    worker = start_process(*WORKER)
+    worker = start_process(*CELERY)
     job = house.submit("walk", gate=gate, runs=runs)
     wait_for(runs.exists, what="the job to begin")
     worker.kill()
     worker.wait()
     waiting = house.submit("walk", gate=gate, number=2)
     gate.touch()
-    start_process(*WORKER)
+    start_process(*CELERY)
     assert (house.end_of(job).attempt, house.end_of(waiting).attempt) == (2, 1)
     assert attempts(runs) == [1, 2]
     house.services.close()
@@ -120,7 +119,7 @@ def test_without_redis_a_job_is_kept_and_done_later(
     house = open_house(settings, "web")
     job = house.submit("echo", number=3)
     assert house.jobs.show(job.id).status == "queued"
-    start_process(*WORKER, redis_url=redis_url)
+    start_process(*CELERY, redis_url=redis_url)
     assert house.end_of(job).status == "completed"
     house.services.close()
 
