@@ -29,6 +29,7 @@ MOST_SECONDS = 200.0
 
 def main() -> None:
     options = parse_options()
+    processes.end_cleanly()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), options.only) as programs:
         idle = {program.name: program.worker_mib() for program in programs}

@@ -30,6 +30,8 @@ def load_model(path: str) -> Any:
     params.use_jinja = True
     params.ui = False
     params.verbosity = 1
+    if settings.cpu_threads:
+        params.cpuparams.n_threads = settings.cpu_threads
     return xllamacpp.Server(params)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-LONGEST_SECONDS = 40.0
+LONGEST_SECONDS = 90.0
 QUESTION = "What is the capital of France, and on which river does it lie?"
 FRAME, TEXT, LAST_CHUNK = b"data: ", b'"content"', b"\r\n0\r\n\r\n"
 

@@ -23,7 +23,7 @@ from tests.bench.processes import SERVICE, Program
 from tests.live import ROOT
 
 QUESTION = "Write a long story about a lighthouse keeper, his daughter, and a storm that lasts for three days."
-TOKENS = 96
+TOKENS = 48
 AT_ONCE = 16
 DIRECT = "xllamacpp directly"
 Ask = Callable[..., dict[str, Any]]
@@ -31,12 +31,13 @@ Ask = Callable[..., dict[str, Any]]
 
 def main() -> None:
     options = parse_options()
+    processes.end_cleanly()
     weights = ROOT / "models" / options.model
     files = sorted(weights.rglob("*.gguf"))
     if not files:
         sys.exit(f"There is no GGUF file in models/{options.model}; run: flask models pull {options.model}")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), options.model) as service:
-        with direct(files[0]) as ask_directly:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, running(Path(folder), options) as service:
+        with direct(files[0], options.threads) as ask_directly:
             peers: dict[str, Ask] = {DIRECT: ask_directly, SERVICE: through(service, options.model)}
             for ask in peers.values():
                 ask(1)
@@ -51,14 +52,16 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="smollm2-135m-instruct", help="a folder in models/ with a GGUF file")
+    parser.add_argument("--threads", default="0", help="CPU_THREADS of both; 1 where others use the machine too")
     parser.add_argument("--json", help="a file for every figure of every round")
     return parser.parse_args()
 
 
 @contextmanager
-def running(folder: Path, model: str) -> Iterator[Program]:
+def running(folder: Path, options: argparse.Namespace) -> Iterator[Program]:
     """The service, over the installed models."""
-    program = processes.service(folder, None, MODELS_DIR=str(ROOT / "models"), DEFAULT_CHAT_MODEL=model)
+    models = str(ROOT / "models")
+    program = processes.service(folder, None, MODELS_DIR=models, CPU_THREADS=options.threads)
     try:
         program.start()
         program.token = processes.log_in(program)
@@ -68,11 +71,12 @@ def running(folder: Path, model: str) -> Iterator[Program]:
 
 
 @contextmanager
-def direct(file: Path) -> Iterator[Ask]:
+def direct(file: Path, threads: str) -> Iterator[Ask]:
     """A way to ask llama.cpp without the service, in a process of its own."""
     command = [sys.executable, "-m", "tests.bench.direct", str(file)]
+    environment = processes.clean_environment() | {"CPU_THREADS": threads}
     process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdin and process.stdout
     process.stdout.readline()

@@ -82,6 +82,11 @@ class Program:
         return sum(cpu_seconds(pid) for pid in self.workers())
 
 
+def end_cleanly() -> None:
+    """Let a SIGTERM end this program through its `finally`s, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit("stopped"))
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without anybody's keys and addresses, and without what the house reads."""
     foreign = re.compile(
