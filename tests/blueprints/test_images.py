@@ -12,6 +12,7 @@ from backend.app import create_app
 from services.assemble import Services, assemble
 from services.settings import Settings
 from tests.fakes import samples
+from tests.fakes.vendor import VendorFake
 
 Login = Callable[..., dict[str, str]]
 TINY = {"prompt": "a cat", "width": 64, "height": 64, "seed": 3, "model_id": "demo"}
@@ -123,3 +124,34 @@ def test_the_painters_are_listed(client: FlaskClient, headers: dict[str, str]) -
     assert [row["id"] for row in listed[:2]] == ["stable-diffusion-v1-5", "stable-diffusion-xl"]
     assert listed[0]["name"] == "Stable Diffusion v1.5"
     assert {"demo", "wan2.2-t2i-flash", "doubao-seedream-4-0-250828"} <= {row["id"] for row in listed}
+
+
+def test_a_provider_paints_through_the_same_route(settings: Settings, dashscope_fake: VendorFake, login: Login) -> None:
+    upstream = {"dashscope_api_key": dashscope_fake.key, "dashscope_base_url": dashscope_fake.base_url}
+    allowed = {"allowed_upstreams": dashscope_fake.url("/").split("/")[2], "sync_wait_seconds": 30}
+    # Not a copy: what settings worked out of the list of addresses would be copied with them.
+    changed = settings.model_dump() | upstream | allowed | {"job_runner": "thread"}
+    services = assemble(Settings(_env_file=None, **changed))
+    try:
+        client = create_app(services=services).test_client()
+        wanted = login() | {"Prefer": "wait=30"}
+        body = {"prompt": "a cat", "width": 512, "height": 512, "model_id": "qwen-image-plus"}
+        done = client.post("/api/text-to-image/generate", json=body, headers=wanted).json
+    finally:
+        services.close()
+    assert done.get("error") is None
+    assert (done["status"], done["width"], done["height"]) == ("completed", 1328, 1328)
+
+
+def test_a_task_that_failed_says_why(settings: Settings, dashscope_fake: VendorFake, login: Login) -> None:
+    upstream = {"dashscope_api_key": dashscope_fake.key, "dashscope_base_url": dashscope_fake.base_url}
+    services = assemble(settings.model_copy(update={**upstream, "sync_wait_seconds": 30, "job_runner": "thread"}))
+    try:
+        client = create_app(services=services).test_client()
+        wanted = login() | {"Prefer": "wait=30"}
+        body = {"prompt": "a cat SENSITIVE", "model_id": "qwen-image-plus"}
+        done = client.post("/api/text-to-image/generate", json=body, headers=wanted).json
+    finally:
+        services.close()
+    assert (done["status"], done["image_url"]) == ("failed", None)
+    assert done["error"]["details"]["reason"] == "content_filter"
