@@ -99,9 +99,7 @@ def set_up_logs(settings: Settings) -> None:
     for ours in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
         root.removeHandler(ours)
         ours.close()
-    root.addHandler(
-        _handler(StderrHandler(), TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
-    )
+    root.addHandler(_handler(StderrHandler(), TerminalFormatter() if sys.stderr.isatty() else JsonFormatter()))
     if settings.log_file:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
         root.addHandler(_handler(logging.FileHandler(settings.log_file, encoding="utf-8"), JsonFormatter()))

@@ -138,3 +138,63 @@ def test_a_wrong_field_is_422_and_names_it(server: LiveServer) -> None:
     assert answer.status_code == 422
     assert answer.json()["error"]["details"] == {"field": "name", "reason": "required"}
     assert requests.get(f"{server.url}/api/history?limit=0", timeout=10).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("asked", "provider"),
+    [
+        ({"model": "demo"}, "demo"),
+        ({"model": "qwen-image-plus", "size": "1328*1328"}, "dashscope"),
+        ({"provider": "qwen", "model": "qwen-image-plus"}, "dashscope"),
+        ({"model": "doubao-seedream-4-0-250828", "width": 1024, "height": 1024}, "ark"),
+        ({"provider": "doubao"}, "ark"),
+    ],
+)
+def test_generate(server: LiveServer, asked: dict[str, Any], provider: str) -> None:
+    made = call(server, "POST", "/api/generate", prompt="A lighthouse at dusk", seed=7, **asked)
+    assert made.keys() >= {"id", "prompt", "image_urls", "timestamp", "model", "parameters", "provider"}
+    assert made["prompt"] == "A lighthouse at dusk"
+    assert made["provider"] == provider
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["timestamp"])
+    picture = requests.get(server.url + made["image_urls"][0], timeout=10)
+    assert picture.status_code == 200
+    assert picture.headers["Content-Type"].startswith("image/")
+    rows = call(server, "GET", "/api/history")
+    assert rows["history"][0]["id"] == made["id"]
+    assert rows["history"][0]["image_urls"] == made["image_urls"]
+    assert requests.delete(f"{server.url}/api/history/{made['id']}", timeout=10).json() == {"success": True}
+    assert requests.get(server.url + made["image_urls"][0], timeout=10).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "field"),
+    [
+        ({"prompt": ""}, 422, "prompt"),
+        ({"width": 0}, 422, "width"),
+        ({"width": 8193}, 422, "width"),
+        ({"width": 1001}, 422, "width"),
+        ({"size": "large"}, 422, "size"),
+        ({"n": 11}, 422, "n"),
+        ({"parameters": {"strength": 1.5}}, 422, "strength"),
+        ({"prompt": "x" * 100_000}, 422, "prompt"),
+        ({"model": "nobody-has-this"}, 404, None),
+        ({"provider": "nobody"}, 404, None),
+    ],
+)
+def test_generate_says_what_is_wrong(server: LiveServer, asked: dict[str, Any], status: int, field: str | None) -> None:
+    body = {"prompt": "A lighthouse", "model": "demo"} | asked
+    if "provider" in asked:
+        body.pop("model")
+    answer = requests.post(f"{server.url}/api/generate", json=body, timeout=30)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["details"].get("field") == field
+
+
+@pytest.mark.parametrize("word", ["FAIL", "HTML", "LOOPBACK", "ERROR200"])
+def test_a_provider_that_fails_leaves_a_reason_and_nothing_else(server: LiveServer, word: str) -> None:
+    body = {"prompt": f"A lighthouse {word}", "model": "wan2.2-t2i-flash"}
+    answer = requests.post(f"{server.url}/api/generate", json=body, timeout=60)
+    assert answer.status_code in {400, 422, 502}, answer.text
+    assert answer.json()["error"]["message"]
+    assert call(server, "GET", "/api/history")["count"] == 0
+    assert call(server, "GET", "/api/jobs?status=failed&limit=1")["jobs"][0]["error"]
