@@ -20,7 +20,7 @@ from services.settings import Settings
 
 settings = Settings()
 
-worker_class = "gevent"
+worker_class = "backend.gunicorn_worker.Worker"
 worker_connections = 2000
 workers = settings.web_concurrency
 bind = f"{settings.host}:{settings.port}"
