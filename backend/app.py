@@ -84,7 +84,10 @@ def configure(app: Flask, settings: Settings) -> None:
         SOCK_SERVER_OPTIONS={"ping_interval": 20, "max_message_size": settings.max_json_mb * 2**20},
     )
     extensions.db.init_app(app)
-    extensions.cors.init_app(app, origins=settings.origins, expose_headers=extensions.EXPOSED_HEADERS)
+    # Only a browser's request has an Origin; the others need no such headers.
+    extensions.cors.init_app(
+        app, origins=settings.origins, expose_headers=extensions.EXPOSED_HEADERS, always_send=False
+    )
     extensions.sock.init_app(app)
 
 

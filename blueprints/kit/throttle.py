@@ -9,10 +9,9 @@ from contextlib import contextmanager
 
 from limits import RateLimitItem
 from limits.errors import StorageError
-from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
-from blueprints.kit.limits import parse_limit
+from blueprints.kit.limits import open_storage, parse_limit
 from services.errors import TooMany, Unavailable
 from services.settings import Settings
 
@@ -24,10 +23,7 @@ class FailedLogins:
 
     def __init__(self, settings: Settings) -> None:
         self._limit: RateLimitItem = parse_limit(settings.rate_limit_login)
-        options = {"socket_connect_timeout": 1, "socket_timeout": 1} if settings.redis_url else {}
-        self._storage: Storage = storage_from_string(  # type: ignore[assignment]
-            settings.redis_url or "memory://", wrap_exceptions=True, **options
-        )
+        self._storage = open_storage(settings)
         self._window = FixedWindowRateLimiter(self._storage)
 
     @contextmanager
