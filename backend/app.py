@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
-from flask_openapi3 import APIBlueprint, Info, OpenAPI
+from flask_openapi3 import Info, OpenAPI
 
 import blueprints
 from backend import commands, document, extensions
@@ -17,6 +17,7 @@ from backend.bodies import PoliteBodies
 from backend.errors import register_errors
 from backend.logs import log_requests, set_up_logs
 from blueprints.kit.auth import authenticate, init_tokens
+from blueprints.kit.blueprint import Blueprint
 from blueprints.kit.limits import init_limits
 from blueprints.kit.uploads import receive_uploads
 from blueprints.kit.validation import refuse_invalid
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.after_request(write_headers)
     register_errors(app)
     for blueprint in find_blueprints():
-        app.register_api(blueprint)
+        app.register_blueprint(blueprint)
     document.serve(app)
     app.wsgi_app = PoliteBodies(app.wsgi_app)  # type: ignore[method-assign]
     for group in commands.find():
@@ -91,7 +92,7 @@ def configure(app: Flask, settings: Settings) -> None:
     extensions.sock.init_app(app)
 
 
-def find_blueprints() -> list[APIBlueprint]:
+def find_blueprints() -> list[Blueprint]:
     """The `bp` of every module in `blueprints`; a new domain is one new file."""
     found = []
     for module in pkgutil.iter_modules(blueprints.__path__):

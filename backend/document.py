@@ -1,6 +1,7 @@
 """The OpenAPI document at `/openapi.json` and the page that shows it at `/docs`, all served from here."""
 
 import re
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 from flask import Flask, Response, jsonify, send_from_directory
 from flask_openapi3 import OpenAPI
 
+from blueprints.kit.blueprint import Blueprint
 from blueprints.kit.marks import mark
 
 PAGE_DIR = Path(__file__).parent / "docs_page"
 PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+_describing = threading.Lock()
 OPTIONS: dict[str, Any] = {
     "doc_ui": False,
     "static_folder": None,
@@ -51,7 +54,11 @@ def serve(app: OpenAPI) -> None:
 def build(app: Flask) -> dict[str, Any]:
     """The OpenAPI 3.1 document of *app*; routes that tell a wrong field as 400 have no 422."""
     assert isinstance(app, OpenAPI)
-    spec: dict[str, Any] = app.api_doc
+    with _describing:
+        for blueprint in app.blueprints.values():
+            if isinstance(blueprint, Blueprint):
+                blueprint.describe_in(app)
+        spec: dict[str, Any] = app.api_doc
     for path, item in spec["paths"].items():
         for operation in item.values():
             if path.startswith(("/api/v1/", "/v1/", "/api/chat/")):

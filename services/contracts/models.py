@@ -36,7 +36,8 @@ def _relative(name: str) -> str:
 
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-HubId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
+# ASCII by name: Unicode's \w, counted 96 times, took a tenth of a second to compile at each start.
+HubId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
 
 
 class ChatFlags(BaseModel):
@@ -86,7 +87,7 @@ class Source(BaseModel):
 
     packages: list[Package] = []
     hub: HubId | None = None
-    revision: str = Field("main", pattern=r"^[\w.-]{1,100}$")
+    revision: str = Field("main", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     files: list[WantedFile] = []
 
     @model_validator(mode="after")
