@@ -47,10 +47,10 @@ WHERE status = 'queued'
         head.number
     LIMIT 1
 )
-RETURNING number, id, kind, owner, request_id, lane, attempt, max_attempts, request
+RETURNING number, id, kind, owner, request_id, lane, attempt, max_attempts, request, memory
 """).bindparams(bindparam("now", type_=DateTime)).columns(
     JobTable.number, JobTable.id, JobTable.kind, JobTable.owner, JobTable.request_id, JobTable.lane,
-    JobTable.attempt, JobTable.max_attempts, JobTable.request,
+    JobTable.attempt, JobTable.max_attempts, JobTable.request, JobTable.memory,
 )  # fmt: skip
 TAKE_TURNS = text("SELECT pg_advisory_xact_lock(:lane)")
 

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +19,7 @@ LONGEST_LINE = 4000
 MOST_WAITING = 10_000
 
 log = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 class Job:
@@ -44,6 +46,17 @@ class Job:
     def check(self) -> None:
         """Raise Cancelled when the job shall end; for loops that have no progress to tell."""
 
+    def once(self, name: str, make: Callable[[], Value]) -> Value:
+        """What *make* gives when *name* is first asked for, and the same in every later attempt of the job.
+
+        For what must not be done twice because a process died, such as a task that a vendor is paid for. It is
+        kept when this returns; JSON values alone. Started again by its owner, a job remembers nothing.
+        """
+        return make()
+
+    def forget(self, name: str) -> None:
+        """Let `once` make *name* anew."""
+
     @property
     def cancelled(self) -> bool:
         """Whether the job shall end."""
@@ -65,6 +78,8 @@ class RunningJob(Job):
         self._metrics: dict[str, Any] = {}
         self._fresh: dict[str, Any] | None = None
         self._events: list[tuple[str, dict[str, Any]]] = []
+        self._memory: dict[str, Any] = dict(ticket.memory or {})
+        self._kept = True
         self._written = 0.0
 
     def progress(self, fraction: float, **metrics: Any) -> None:
@@ -85,6 +100,21 @@ class RunningJob(Job):
     def check(self) -> None:
         self._switch.check()
 
+    def once(self, name: str, make: Callable[[], Value]) -> Value:
+        if name not in self._memory:
+            self._keep({**self._memory, name: make()})
+        value: Value = self._memory[name]
+        return value
+
+    def forget(self, name: str) -> None:
+        if name in self._memory:
+            self._keep({kept: value for kept, value in self._memory.items() if kept != name})
+
+    def _keep(self, memory: dict[str, Any]) -> None:
+        with self._lock:
+            self._memory, self._kept = memory, False
+        self.flush()
+
     @property
     def cancelled(self) -> bool:
         return self._switch.reason is not None
@@ -97,7 +127,7 @@ class RunningJob(Job):
         with self._lock:
             events, self._events = self._events, []
             fresh, self._fresh = self._fresh, None
-            if not events and fresh is None:
+            if not events and fresh is None and self._kept:
                 return
             self._written = time.monotonic()
             if fresh is not None:
@@ -106,11 +136,13 @@ class RunningJob(Job):
 
     def _write(self, events: list[tuple[str, dict[str, Any]]]) -> None:
         try:
-            wanted = self._tickets.report(self._ticket, self._percent, self._metrics, events)
+            memory = None if self._kept else self._memory
+            wanted = self._tickets.report(self._ticket, self._percent, self._metrics, events, memory)
         except SQLAlchemyError:
             log.warning("progress could not be written; it is tried again", exc_info=True)
             self._events = (events + self._events)[-MOST_WAITING:]
             return
+        self._kept = True
         if wanted is None:
             self._switch.cancel("lost")
         elif wanted:

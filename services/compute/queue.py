@@ -61,6 +61,7 @@ class Queue:
         """Queue a failed or canceled job again, with as many attempts as at first; its lane, None if it is neither."""
         now, ended = utc_now(), and_(JobTable.id == job_id, JobTable.status.in_(["failed", "canceled"]))
         fresh: dict[str, Any] = {"error": None, "result": None, "progress": 0.0, "metrics": {}, "cancel": False}
+        fresh["memory"] = None
         with self._database.write() as session:
             kind = session.scalar(select(JobTable.kind).where(ended))
             fresh["max_attempts"] = JobTable.attempt + (registry.find(kind).attempts if kind else 1)

@@ -45,6 +45,7 @@ class Ticket:
     attempt: int
     max_attempts: int
     request: Any
+    memory: dict[str, Any] | None
     runner: str
 
     def proof(self) -> dict[str, Any]:
@@ -73,11 +74,22 @@ class Tickets:
 
         return self._combiner.do(take)
 
-    def report(self, ticket: Ticket, percent: float, metrics: dict[str, Any], events: Events) -> bool | None:
-        """Write how far the job is; whether it shall be cancelled, None when it is another runner's now."""
+    def report(
+        self,
+        ticket: Ticket,
+        percent: float,
+        metrics: dict[str, Any],
+        events: Events,
+        memory: dict[str, Any] | None = None,
+    ) -> bool | None:
+        """Write how far the job is; whether it shall be cancelled, None when it is another runner's now.
+
+        *memory* takes the place of what the job remembered; None leaves that as it is.
+        """
         now = utc_now()
         with self._database.write() as session:
             values = {"progress": percent, "metrics": metrics, "updated_at": now}
+            values |= {} if memory is None else {"memory": memory}
             row = session.execute(CHANGE_HELD, ticket.proof() | values).first()
             if row is None:
                 return None

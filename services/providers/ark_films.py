@@ -10,9 +10,9 @@ from services.contracts.images import SourcePicture
 from services.contracts.video import ShotFilm, VideoModel, VideoRequest
 from services.errors import ServiceError, UpstreamFailed
 from services.providers.base import Provider
-from services.providers.failures import failure, no_answer
+from services.providers.failures import no_answer
 from services.providers.media_results import as_data_url, fetch_film, seed_for
-from services.providers.polling import wait_for
+from services.providers.polling import Task, follow
 from services.providers.sizes import Size, asked_size, nearest
 
 if TYPE_CHECKING:
@@ -37,19 +37,18 @@ class ArkCamera(VideoModel):
     """One film model behind the tasks."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self._provider, self._model = provider, model
+        self._provider, self._model = provider.about("prompt"), model
 
     def film(self, request: VideoRequest, *, target: Path, source: SourcePicture | None, job: "Job") -> ShotFilm:
-        seed = seed_for(request.seed)
-        task = self._provider.post(TASKS, self._body(request, source, seed)).get("id")
-        if not task:
-            raise no_answer()
-        view = wait_for(
-            lambda: self._look(str(task)),
-            give_up=lambda: self._provider.ask("DELETE", f"{TASKS}/{task}"),
-            job=job,
-            most_seconds=MOST_TASK_SECONDS,
+        seed = job.once("seed", lambda: seed_for(request.seed))
+        task = Task(
+            start=lambda: self._start(self._body(request, source, seed)),
+            ask=lambda number: self._provider.ask("GET", f"{TASKS}/{number}"),
+            runs=lambda view: view.get("status") in {"queued", "running"},
+            result=self._result,
+            give_up=lambda number: self._provider.ask("DELETE", f"{TASKS}/{number}"),
         )
+        view = follow(task, job=job, most_seconds=MOST_TASK_SECONDS)
         url = (view.get("content") or {}).get("video_url")
         if not url:
             raise no_answer()
@@ -67,21 +66,23 @@ class ArkCamera(VideoModel):
             body |= {"resolution": _resolution(size), "ratio": RATIOS[nearest(size, list(RATIOS))]}
         return body
 
-    def _look(self, task: str) -> dict[str, Any] | None:
-        view = self._provider.ask("GET", f"{TASKS}/{task}")
-        status = view.get("status")
-        if status in {"queued", "running"}:
-            return None
-        if status == "succeeded":
-            return view
-        raise _ended(view, self._provider.key)
+    def _start(self, body: dict[str, Any]) -> str:
+        number = self._provider.post(TASKS, body).get("id")
+        if not number:
+            raise no_answer()
+        return str(number)
+
+    def _result(self, view: dict[str, Any]) -> dict[str, Any]:
+        if view.get("status") != "succeeded":
+            raise _ended(view, self._provider)
+        return view
 
 
 def _resolution(size: Size) -> str:
     return RESOLUTIONS[min(RESOLUTIONS, key=lambda side: abs(side - min(size)))]
 
 
-def _ended(view: dict[str, Any], key: str) -> ServiceError:
+def _ended(view: dict[str, Any], provider: Provider) -> ServiceError:
     if view.get("error"):
-        return failure(200, view, key=key)
+        return provider.refusal(view)
     return UpstreamFailed("The provider ended the task.", "上游终止了任务。", kind="task_ended")

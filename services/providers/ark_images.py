@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from services.contracts.images import ImageModel, ImageRequest, PaintedPictures, Picture, SourcePicture
 from services.errors import Invalid, UpstreamFailed
 from services.providers.base import Provider
-from services.providers.failures import failure, no_answer
+from services.providers.failures import no_answer
 from services.providers.media_results import as_data_url, decode_picture, fetch_picture, seed_for
 from services.providers.sizes import Size, asked_size, within_area, within_sides
 
@@ -28,7 +28,7 @@ class ArkPainter(ImageModel):
     """One picture model behind `/images/generations`."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self._provider, self._model = provider, model
+        self._provider, self._model = provider.about("prompt"), model
         # Those of the third generation alone know a seed and how closely to follow the prompt.
         self._old = "-3-0" in model
 
@@ -69,7 +69,7 @@ class ArkPainter(ImageModel):
 
     def _fetch(self, result: dict[str, Any], seed: int | None) -> Picture:
         if result.get("error"):
-            raise failure(200, result, key=self._provider.key)
+            raise self._provider.refusal(result)
         if result.get("b64_json"):
             return Picture(decode_picture(result["b64_json"]), seed)
         if not result.get("url"):

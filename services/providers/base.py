@@ -1,10 +1,11 @@
 """What a provider is: a remote service that answers for models. Declared by class attributes, found by its file."""
 
+import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import orjson
 
@@ -15,7 +16,7 @@ from services.contracts.video import VideoModel
 from services.errors import Invalid, NotFound, ServiceError, UpstreamFailed, UpstreamTimeout
 from services.outbound import Outbound
 from services.outbound.client import LARGEST_ANSWER_BYTES, Answer, read_bounded
-from services.providers.failures import raise_failure
+from services.providers.failures import MESSAGES, failure, raise_failure
 from services.providers.sse import Event, EventReader
 
 
@@ -43,6 +44,13 @@ class Provider(ABC):
         self.key = key
         self.base_url = base_url.rstrip("/")
         self.trusted = trusted
+        self.field = MESSAGES
+
+    def about(self, field: str) -> Self:
+        """The same provider, whose content filter speaks of *field* of our requests."""
+        found = copy.copy(self)
+        found.field = field
+        return found
 
     @abstractmethod
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
@@ -76,8 +84,12 @@ class Provider(ABC):
             method, self.base_url + path, json_body=body, headers=self.headers() | headers, trusted=self.trusted
         )
         if status != 200:
-            raise_failure(status, answered, data, key=self.key)
-        return parse_answer(data, key=self.key)
+            raise_failure(status, answered, data, key=self.key, field=self.field)
+        return parse_answer(data, key=self.key, field=self.field)
+
+    def refusal(self, told: dict[str, Any]) -> ServiceError:
+        """The error that *told*, an error inside an answer, means."""
+        return failure(200, told, key=self.key, field=self.field)
 
     @contextmanager
     def stream(self, path: str, body: dict[str, Any], **headers: str) -> Iterator[Iterator[list[Event]]]:
@@ -155,7 +167,7 @@ def read_error(response: Answer) -> bytes:
     return pieces
 
 
-def parse_answer(data: bytes, *, key: str = "") -> dict[str, Any]:
+def parse_answer(data: bytes, *, key: str = "", field: str = MESSAGES) -> dict[str, Any]:
     """The JSON object of a whole answer; an error that comes as 200 is an error."""
     try:
         answer = orjson.loads(data)
@@ -163,6 +175,8 @@ def parse_answer(data: bytes, *, key: str = "") -> dict[str, Any]:
         raise UpstreamFailed("The provider's answer is not JSON.", "上游返回的不是 JSON。", kind="server") from error
     if not isinstance(answer, dict):
         raise UpstreamFailed("The provider's answer is not an object.", "上游返回的内容无法识别。", kind="server")
-    if answer.get("error") or (answer.get("code") and "output" not in answer and "choices" not in answer):
-        raise_failure(200, {}, data, key=key)
+    # A task that failed has an error and a state; whoever asked after it reads both.
+    failed = answer.get("error") and not isinstance(answer.get("status"), str)
+    if failed or (answer.get("code") and "output" not in answer and "choices" not in answer):
+        raise_failure(200, {}, data, key=key, field=field)
     return answer

@@ -42,12 +42,12 @@ class DashScopeCamera(VideoModel):
     """One film model."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self._provider, self._model = provider, model
+        self._provider, self._model = provider.about("prompt"), model
         _, self._resolutions, self._lengths = next(row for row in TAKES if model.startswith(row[0]))
 
     def film(self, request: VideoRequest, *, target: Path, source: SourcePicture | None, job: "Job") -> ShotFilm:
         self._check(source)
-        seed = seed_for(request.seed)
+        seed = job.once("seed", lambda: seed_for(request.seed))
         seconds = min(self._lengths, key=lambda length: abs(length - request.seconds))
         parameters: dict[str, Any] = {"seed": seed, "watermark": False, **self._size(request, source)}
         if len(self._lengths) > 1:

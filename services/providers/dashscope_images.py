@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from services.contracts.images import ImageModel, ImageRequest, PaintedPictures, Picture, SourcePicture
 from services.errors import Invalid, ServiceError, UpstreamFailed
 from services.providers.base import Provider
-from services.providers.failures import failure, no_answer
+from services.providers.failures import no_answer
 from services.providers.media_results import as_data_url, fetch_picture, seed_for
-from services.providers.polling import wait_for
+from services.providers.polling import Task, follow
 from services.providers.sizes import Size, asked_size, nearest, within_area, within_sides
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class DashScopePainter(ImageModel):
     """One picture model, by a task or at once."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self._provider, self._model = provider, model
+        self._provider, self._model = provider.about("prompt"), model
         self._at_once = model.startswith(ANSWERS_AT_ONCE)
 
     def paint(self, request: ImageRequest, *, source: SourcePicture | None, job: "Job") -> PaintedPictures:
         self._check(source)
-        seed, painted = seed_for(request.seed), list[Picture]()
+        seed, painted = job.once("seed", lambda: seed_for(request.seed)), list[Picture]()
         batch = 1 if self._at_once else TASK_BATCH
         for first in range(0, request.n, batch):
             job.progress(first / request.n, picture=first + 1)
@@ -99,7 +99,8 @@ class DashScopePainter(ImageModel):
             asked["images"] = [as_data_url(source)]
         path = IMAGE_TO_IMAGE if source else TEXT_TO_IMAGE
         body = {"model": self._model, "input": asked, "parameters": parameters}
-        output = run_task(self._provider, path, body, job=job, most_seconds=MOST_TASK_SECONDS)
+        name = f"task {seed}"  # Each batch has seeds of its own.
+        output = run_task(self._provider, path, body, job=job, most_seconds=MOST_TASK_SECONDS, name=name)
         return self._fetch(output.get("results") or [], seed)
 
     def _fetch(self, results: list[dict[str, Any]], seed: int) -> list[Picture]:
@@ -107,7 +108,7 @@ class DashScopePainter(ImageModel):
         made, refused = list[Picture](), list[ServiceError]()
         for number, result in enumerate(results):
             if not result.get("url"):
-                refused.append(failure(200, result, key=self._provider.key))
+                refused.append(self._provider.refusal(result))
                 continue
             try:
                 data = fetch_picture(result["url"], self._provider.outbound)
@@ -119,29 +120,35 @@ class DashScopePainter(ImageModel):
         return made
 
 
-def run_task(provider: Provider, path: str, body: dict[str, Any], *, job: "Job", most_seconds: float) -> dict[str, Any]:
-    """The output of a task that succeeded. Raises what its failure means."""
-    task = (provider.post(path, body, **ASYNC).get("output") or {}).get("task_id")
-    if not task:
-        raise no_answer()
+def run_task(
+    provider: Provider, path: str, body: dict[str, Any], *, job: "Job", most_seconds: float, name: str = "task"
+) -> dict[str, Any]:
+    """The output of a task that succeeded; *job* remembers it as *name*. Raises what its failure means."""
 
-    def ask() -> dict[str, Any] | None:
-        output: dict[str, Any] = provider.ask("GET", f"/tasks/{task}").get("output") or {}
-        status = output.get("task_status")
-        if status in {"PENDING", "RUNNING", "SUSPENDED"}:
-            return None
-        if status == "SUCCEEDED":
-            return output
-        raise _ended(output, provider.key)
+    def start() -> str:
+        number = (provider.post(path, body, **ASYNC).get("output") or {}).get("task_id")
+        if not number:
+            raise no_answer()
+        return str(number)
 
-    return wait_for(
-        ask, give_up=lambda: provider.ask("POST", f"/tasks/{task}/cancel"), job=job, most_seconds=most_seconds
+    def result(output: dict[str, Any]) -> dict[str, Any]:
+        if output.get("task_status") != "SUCCEEDED":
+            raise _ended(output, provider)
+        return output
+
+    task = Task(
+        start,
+        ask=lambda number: provider.ask("GET", f"/tasks/{number}").get("output") or {},
+        runs=lambda output: output.get("task_status") in {"PENDING", "RUNNING", "SUSPENDED"},
+        result=result,
+        give_up=lambda number: provider.ask("POST", f"/tasks/{number}/cancel"),
     )
+    return follow(task, job=job, most_seconds=most_seconds, name=name)
 
 
-def _ended(output: dict[str, Any], key: str) -> ServiceError:
+def _ended(output: dict[str, Any], provider: Provider) -> ServiceError:
     if output.get("code"):
-        return failure(200, output, key=key)
+        return provider.refusal(output)
     return UpstreamFailed("The provider ended the task.", "上游终止了任务。", kind="task_ended")
 
 

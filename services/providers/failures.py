@@ -34,6 +34,8 @@ FILTERED = (
 )
 BUSY = {"overloaded_error", "rate_limit_error", "ServerOverloaded", "ModelUnavailable", "ServiceUnavailable"}
 LONGEST_TOLD = 300
+# What chat calls its content.
+MESSAGES = "messages"
 # An error inside a 200, as in the middle of a stream, carries a code or a type and no status.
 STATUS_OF_NAME = {
     "invalid_api_key": 401,
@@ -55,14 +57,21 @@ STATUS_OF_NAME = {
 STATUS_OF_BEGINNING = {"Throttling": 429, "RateLimit": 429, "Invalid": 400, "Missing": 400, "BadRequest": 400}
 
 
-def raise_failure(status: int, headers: Mapping[str, str], body: bytes, *, key: str = "") -> NoReturn:
+def raise_failure(
+    status: int, headers: Mapping[str, str], body: bytes, *, key: str = "", field: str = MESSAGES
+) -> NoReturn:
     """Raise what an answer with *status* and *body* means; the provider's sentence is told, its key never."""
     told = parse_error(body)
-    raise failure(status, told, key=key, retry_after=retry_after_seconds(headers))
+    raise failure(status, told, key=key, retry_after=retry_after_seconds(headers), field=field)
 
 
-def failure(status: int, told: dict[str, Any], *, key: str = "", retry_after: float | None = None) -> ServiceError:
-    """The error that a refusal means; *told* is the provider's error object, in whichever of its shapes."""
+def failure(
+    status: int, told: dict[str, Any], *, key: str = "", retry_after: float | None = None, field: str = MESSAGES
+) -> ServiceError:
+    """The error that a refusal means; *told* is the provider's error object, in whichever of its shapes.
+
+    *field* of the request is what a content filter judges.
+    """
     inner = told.get("error") if isinstance(told.get("error"), dict) else told
     assert isinstance(inner, dict)
     code = str(inner.get("code") or inner.get("type") or told.get("code") or "")
@@ -71,7 +80,7 @@ def failure(status: int, told: dict[str, Any], *, key: str = "", retry_after: fl
     words = _words(inner, told, key)
     if any(mark in code for mark in FILTERED):
         return Invalid(
-            "messages",
+            field,
             "The provider's content filter refused this: {why}",
             "上游内容审核未通过：{why}",
             reason="content_filter",

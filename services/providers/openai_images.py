@@ -41,7 +41,7 @@ class OpenAIPainter(ImageModel):
     """One picture model behind `/images`."""
 
     def __init__(self, provider: Provider, model: str) -> None:
-        self._provider, self._model = provider, model
+        self._provider, self._model = provider.about("prompt"), model
 
     def paint(self, request: ImageRequest, *, source: SourcePicture | None, job: "Job") -> PaintedPictures:
         fields = self._fields(request)

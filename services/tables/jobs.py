@@ -63,6 +63,8 @@ class JobTable(Base):
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     """0 to 100."""
     metrics: Mapped[Any] = mapped_column(Packed, default=dict)
+    memory: Mapped[Any] = mapped_column(Packed, default=None, nullable=True)
+    """What `Job.once` keeps from one attempt to the next, by name."""
     attempt: Mapped[int] = mapped_column(default=0)
     """Counts claims. With `runner` it fences: whoever was thought dead can no longer write."""
     max_attempts: Mapped[int] = mapped_column(default=1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pgserver
 import psycopg
 import pytest
+from sqlalchemy import select
 
 from backend.setup import migrate
 from services.assemble import Services, assemble
@@ -18,6 +19,7 @@ from services.compute.jobs import Jobs
 from services.contracts.jobs import JobView
 from services.database import Database, open_database
 from services.settings import Settings
+from services.tables.jobs import JobTable
 from tests.live import wait_for
 from tests.services.compute.toys import ToyRequest
 from tests.source import ROOT
@@ -62,6 +64,11 @@ class House:
     def until(self, job: JobView, status: str) -> JobView:
         wait_for(lambda: self.jobs.show(job.id).status == status, what=f"{job.kind} to be {status}")
         return self.jobs.show(job.id)
+
+    def memory(self, job: JobView) -> object:
+        """What the job keeps for its next attempt."""
+        with self.services.database.read() as session:
+            return session.scalar(select(JobTable.memory).where(JobTable.id == job.id))
 
     def lines(self, path: Path) -> list[str]:
         return path.read_text().splitlines() if path.exists() else []

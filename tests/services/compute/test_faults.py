@@ -53,6 +53,19 @@ def test_a_job_of_a_killed_host_is_done_by_the_next(web: House, tmp_path: Path, 
     assert told[2]["error"]["attributes"]["details"] == {"reason": "process_died"}
 
 
+def test_what_a_killed_job_had_paid_for_is_not_paid_for_again(web: House, tmp_path: Path, start_process: Start) -> None:
+    gate, runs = tmp_path / "gate", tmp_path / "runs"
+    host = start_process(HOST)
+    job = web.submit("pay", gate=gate, runs=runs)
+    wait_for(lambda: web.memory(job) == {"receipt": 1}, what="the job to pay")
+    host.kill()
+    gate.touch()
+    start_process(HOST)
+    ended = web.end_of(job)
+    assert (ended.status, ended.attempt, ended.result) == ("completed", 2, {"number": 1})
+    assert attempts(runs) == [1]
+
+
 def test_a_job_with_one_attempt_fails_with_the_reason(web: House, tmp_path: Path, start_process: Start) -> None:
     host = start_process(HOST)
     job = web.submit("once", gate=tmp_path / "gate")

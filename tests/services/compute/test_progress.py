@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from sqlalchemy import select
 
 from services.cancellation import Cancellation
 from services.compute.identity import this_host
@@ -15,6 +16,7 @@ from services.contracts.jobs import JobView
 from services.database import Database, open_database
 from services.errors import Cancelled
 from services.settings import Settings
+from services.tables.jobs import JobTable
 from tests.services.compute.toys import ToyRequest
 
 
@@ -94,6 +96,19 @@ def test_a_report_hears_that_another_runner_has_the_job(job: RunningJob, databas
     with pytest.raises(Cancelled) as caught:
         job.progress(0.5)
     assert caught.value.reason == "lost"
+
+
+def test_what_was_made_once_is_written_when_the_database_is_back(
+    ticket: Ticket, view: JobView, database: Database
+) -> None:
+    away = open_database("sqlite:////nowhere/at/all.db")
+    job = RunningJob(ticket, Tickets(away), Cancellation())
+    assert job.once("task", lambda: "task-1") == "task-1"
+    job._tickets = Tickets(database)
+    job.flush()
+    with database.read() as session:
+        assert session.scalar(select(JobTable.memory).where(JobTable.id == view.id)) == {"task": "task-1"}
+    assert job.once("task", lambda: "task-2") == "task-1"
 
 
 def test_a_database_that_is_away_costs_no_line(ticket: Ticket, jobs: Jobs, view: JobView, database: Database) -> None:

@@ -91,6 +91,20 @@ def test_a_job_that_waits_for_a_socket_is_cancelled(house: House, gate: Path, tm
     assert len(house.lines(runs)) == 1
 
 
+def test_what_a_job_forgets_is_made_anew(house: House, tmp_path: Path) -> None:
+    job = house.run("pay", failures=1, runs=tmp_path / "runs")
+    assert (job.status, job.attempt, job.result) == ("completed", 2, {"number": 2})
+    assert house.memory(job) == {"receipt": 2}
+
+
+def test_a_job_that_is_started_again_remembers_nothing(house: House, tmp_path: Path) -> None:
+    job = house.run("pay", failures=3, runs=tmp_path / "runs")
+    assert job.status == "failed"
+    house.jobs.retry(job.id)
+    assert house.memory(job) in (None, {"receipt": 4})
+    assert house.end_of(job).result == {"number": 4}
+
+
 def test_a_failed_job_is_started_again(house: House) -> None:
     job = house.run("stumble", failures=3)
     assert job.status == "failed"

@@ -61,6 +61,24 @@ def paint(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> To
     return walk(request, services=services, job=job)
 
 
+@function(lane="io", attempts=3)
+def pay(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
+    """Pays once, goes on until its gate is open, and answers in which attempt it paid."""
+
+    def buy() -> int:
+        note(request, job)
+        return job.attempt
+
+    paid = job.once("receipt", buy)
+    while request.gate and not request.gate.exists():
+        job.check()
+        time.sleep(0.01)
+    if job.attempt <= request.failures:
+        job.forget("receipt")
+        raise UpstreamBusy("The goods are bad.", "商品有问题。", retry_after_seconds=0.1)
+    return ToyResult(number=paid)
+
+
 @function(lane="cpu")
 def once(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
     """Like walk, but has one attempt alone."""

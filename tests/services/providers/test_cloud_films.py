@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from services import films
 from services.cancellation import Cancellation, cancellable
-from services.compute.progress import SILENT, Job
+from services.compute.progress import SILENT, Job, Value
 from services.contracts.images import SourcePicture
 from services.contracts.video import VideoModel, VideoRequest
 from services.errors import Cancelled, Invalid, ServiceError, UpstreamFailed, UpstreamTimeout
@@ -95,7 +96,7 @@ def test_moderation_says_so(open_model: Open, tmp_path: Path, vendor: str, model
     request = VideoRequest(prompt=f"a cat {word}")
     with pytest.raises(Invalid) as raised:
         open_model(vendor, model).film(request, target=tmp_path / "a.mp4", source=None, job=SILENT)
-    assert raised.value.details["reason"] == "content_filter"
+    assert raised.value.details == {"field": "prompt", "reason": "content_filter"}
 
 
 @pytest.mark.parametrize(("vendor", "model"), PLACES)
@@ -105,6 +106,49 @@ def test_what_is_no_film_is_an_error(open_model: Open, tmp_path: Path, vendor: s
     with pytest.raises(ServiceError) as raised:
         open_model(vendor, model).film(request, target=tmp_path / "a.mp4", source=None, job=SILENT)
     assert isinstance(raised.value, UpstreamFailed) or word == "ERROR200"
+
+
+class Remembering(Job):
+    """A job that is handed on at its first word, and then goes on as its next attempt, with what it remembers."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, object] = {}
+        self.attempt = 0
+
+    def once(self, name: str, make: Callable[[], Value]) -> Value:
+        if name not in self.memory:
+            self.memory[name] = make()
+        return cast(Value, self.memory[name])
+
+    def forget(self, name: str) -> None:
+        self.memory.pop(name)
+
+    def progress(self, fraction: float, **metrics: object) -> None:
+        self.attempt += 1
+        if self.attempt == 1:
+            raise Cancelled(reason="restarting")
+
+
+@pytest.mark.parametrize(("vendor", "model"), PLACES)
+def test_the_next_attempt_asks_after_the_same_task(
+    open_model: Open, fake: Callable[[str], VendorFake], tmp_path: Path, vendor: str, model: str
+) -> None:
+    job, request = Remembering(), VideoRequest(prompt="a cat")
+    with pytest.raises(Cancelled):
+        open_model(vendor, model).film(request, target=tmp_path / "a.mp4", source=None, job=job)
+    shot = open_model(vendor, model).film(request, target=tmp_path / "a.mp4", source=None, job=job)
+    started = [sent.method for sent in fake(vendor).requests if sent.method in {"POST", "DELETE"}]
+    assert started == ["POST"]
+    assert shot.seed == job.memory["seed"]
+
+
+@pytest.mark.parametrize(("vendor", "model"), PLACES)
+def test_a_task_that_failed_is_not_asked_after_again(open_model: Open, tmp_path: Path, vendor: str, model: str) -> None:
+    job, request = Remembering(), VideoRequest(prompt="a cat FAIL")
+    job.attempt = 1
+    with pytest.raises(Invalid):
+        open_model(vendor, model).film(request, target=tmp_path / "a.mp4", source=None, job=job)
+    assert list(job.memory) == ["seed"]
 
 
 class Listening(Job):
@@ -153,16 +197,23 @@ def test_a_film_that_never_ends_runs_out_of_time(
         )
 
 
-def test_a_question_that_fails_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([UpstreamFailed("a", "b", kind="server"), UpstreamTimeout("a", "b"), None, "film"])
+def test_a_question_that_fails_is_asked_again() -> None:
+    answers = iter([UpstreamFailed("a", "b", kind="server"), UpstreamTimeout("a", "b"), {"left": 1}, {"left": 0}])
 
-    def ask() -> str | None:
+    def ask(number: str) -> dict[str, int]:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    assert polling.wait_for(ask, give_up=lambda: None, job=SILENT, most_seconds=5) == "film"
+    task = polling.Task(
+        start=lambda: "task-1",
+        ask=ask,
+        runs=lambda view: view["left"] > 0,
+        result=lambda view: view,
+        give_up=lambda number: None,
+    )
+    assert polling.follow(task, job=SILENT, most_seconds=5) == {"left": 0}
 
 
 @pytest.mark.parametrize(("model", "source"), [(WAN, SOURCE), (WAN_MOVES, None)])

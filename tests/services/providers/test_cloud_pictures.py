@@ -102,7 +102,7 @@ def test_a_seed_is_chosen_and_told(open_model: Open, fake: Callable[[str], Vendo
 def test_moderation_says_so(open_model: Open, vendor: str, model: str, word: str) -> None:
     with pytest.raises(Invalid) as raised:
         _paint(open_model(vendor, model), f"a cat {word}")
-    assert raised.value.details["reason"] == "content_filter"
+    assert raised.value.details == {"field": "prompt", "reason": "content_filter"}
 
 
 @pytest.mark.parametrize(("vendor", "model"), [*PLACES[:3], ("ark", "doubao-seedream-3-0-t2i-250415")])
