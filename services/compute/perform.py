@@ -70,6 +70,9 @@ def _call(attempt: Attempt, services: "Services", packer: Packer) -> Any:
     """What the function returns, as JSON values."""
     function = registry.find(attempt.ticket.kind)
     request = packer.unpack(function.request, attempt.ticket.request)
+    if attempt.ticket.attempt > 1 and not function.resumable:
+        # An attempt that died after it kept its files, and before it could say so, must not leave them beside the new.
+        services.files.forget([file.name for file in services.files.of_job(attempt.ticket.id)])
     extra = {"job": attempt.job} if "job" in inspect.signature(function.call).parameters else {}
     answer = function.call(request, services=services, **extra)
     # A cancel that came too late for the function still counts; work that is done when the runner stops is kept.

@@ -66,6 +66,19 @@ def test_what_a_killed_job_had_paid_for_is_not_paid_for_again(web: House, tmp_pa
     assert attempts(runs) == [1]
 
 
+def test_a_killed_job_s_files_are_not_kept_beside_the_new(web: House, tmp_path: Path, start_process: Start) -> None:
+    gate, runs = tmp_path / "gate", tmp_path / "runs"
+    host = start_process(HOST)
+    job = web.submit("draw", gate=gate, runs=runs)
+    wait_for(runs.exists, what="the job to begin")
+    host.kill()
+    gate.touch()
+    start_process(HOST)
+    assert web.end_of(job).attempt == 2
+    (file,) = web.services.files.of_job(job.id)
+    assert list(file.path.parent.iterdir()) == [file.path]
+
+
 def test_a_job_with_one_attempt_fails_with_the_reason(web: House, tmp_path: Path, start_process: Start) -> None:
     host = start_process(HOST)
     job = web.submit("once", gate=tmp_path / "gate")

@@ -62,6 +62,13 @@ def paint(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> To
 
 
 @function(lane="io", attempts=3)
+def draw(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
+    """Keeps its picture before its gate opens."""
+    services.files.keep(b"a picture", "images", ".png", owner=job.owner, job_id=job.id)
+    return walk(request, services=services, job=job)
+
+
+@function(lane="io", attempts=3)
 def pay(request: ToyRequest, *, services: "Services", job: Job = SILENT) -> ToyResult:
     """Pays once, goes on until its gate is open, and answers in which attempt it paid."""
 
