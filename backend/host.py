@@ -46,7 +46,8 @@ def create_host(settings: Settings | None = None, services: Services | None = No
 
     @host.get("/health")
     def health() -> Response:
-        return _json({"pid": os.getpid(), "models": services.pool.loaded(), "threads": threading.active_count()})
+        told = {"pid": os.getpid(), "models": services.pool.loaded(), "threads": threading.active_count()}
+        return _json(told | {"job_runner": services.jobs.runner.health()})
 
     @host.post("/call/<name>")
     def call(name: str) -> Response:

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.compute.queue import Queue
@@ -58,6 +59,7 @@ class CeleryRunner(Runner):
     def __init__(self, settings: Settings, *, works: bool, reaps: bool, dead_seconds: float = DEAD_SECONDS) -> None:
         self._works, self._reaps, self._dead_seconds = works, reaps, dead_seconds
         self.celery = make_celery(settings)
+        self._redis = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=1, socket_timeout=1)
         self._stopping = threading.Event()
         self._bell: threading.Thread | None = None
 
@@ -85,6 +87,15 @@ class CeleryRunner(Runner):
             self.celery.send_task(TASK, args=[lane], queue=lane, ignore_result=True, retry=False)
         except (OperationalError, OSError):
             log.warning("Redis does not answer; the job is safe and runs when it does", extra={"lane": lane})
+
+    def health(self) -> str:
+        if self._bell is not None and not self._bell.is_alive():
+            return "failed: the thread that reaps jobs ended"
+        try:
+            self._redis.ping()
+        except (redis.RedisError, OSError) as error:
+            return f"failed: Redis, {type(error).__name__}"
+        return "ok"
 
     def work(self, lane: str) -> None:
         """What a message asks for: run one job of *lane*, and ring again while there are more."""

@@ -66,7 +66,7 @@ class ThreadRunner(Runner):
             self._rung.set()
 
     def health(self) -> str:
-        return "ok" if self._bell is None or self._bell.is_alive() else "stopped"
+        return "ok" if self._bell is None or self._bell.is_alive() else "failed: the thread that looks for jobs ended"
 
     def _ring(self) -> None:
         reaped = 0.0
