@@ -65,8 +65,8 @@ def with_tiny_models(services: Services, folder: Path) -> Services:
     return found
 
 
-def stable_diffusion() -> Any:
-    """A Stable Diffusion 1 of a few thousand weights."""
+def stable_diffusion(*, halvings: int = 1) -> Any:
+    """A Stable Diffusion 1 of a few thousand weights; the real one's coder halves the sides three times."""
     from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -87,7 +87,7 @@ def stable_diffusion() -> Any:
         scheduler=PNDMScheduler(
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
         ),
-        vae=picture_coder(),
+        vae=picture_coder(halvings),
         text_encoder=CLIPTextModel(CLIPTextConfig(vocab_size=len(tokenizer), **TEXT, **ends(tokenizer))),
         tokenizer=tokenizer,
         safety_checker=None,
@@ -186,15 +186,15 @@ def ltx() -> Any:
     )
 
 
-def picture_coder() -> Any:
-    """A picture's coder that halves the sides once."""
+def picture_coder(halvings: int = 1) -> Any:
+    """A picture's coder."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(4, 8),
+        block_out_channels=(*[4] * halvings, 8),
         norm_num_groups=2,
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        down_block_types=["DownEncoderBlock2D"] * (halvings + 1),
+        up_block_types=["UpDecoderBlock2D"] * (halvings + 1),
         latent_channels=4,
         sample_size=32,
     )

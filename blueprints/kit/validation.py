@@ -82,7 +82,8 @@ def refuse_invalid(error: ValidationError) -> None:
 def as_error(complaints: list[Any]) -> ServiceError:
     """The first complaint as an error; a missing file is Malformed, all else Invalid with the field's name."""
     first: Complaint = complaints[0]
-    field = ".".join(str(part) for part in first["loc"])
+    # A check of the whole model stands nowhere; it may name its field.
+    field = ".".join(str(part) for part in first["loc"]) or str((first.get("ctx") or {}).get("field", ""))
     for complaint in complaints:
         if complaint["type"] == "value_error" and _is_upload(complaint):
             return _missing_file(str(complaint["loc"][0]))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from services.contracts.images import LONGEST_PROMPT, Guidance, KeptName, Seed, Side, SourcePicture, Steps
 from services.contracts.models import Ability
@@ -48,7 +49,7 @@ class VideoRequest(BaseModel):
     @model_validator(mode="after")
     def _has_something_to_show(self) -> "VideoRequest":
         if not self.prompt.strip() and not self.image:
-            raise ValueError("a prompt is wanted where no image is given")
+            raise PydanticCustomError("missing", "a prompt is wanted where no image is given", {"field": "prompt"})
         return self
 
     @property
