@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-chat bench-jobs bench-local docs clean
+.PHONY: help serve test lint models worker bench-chat bench-images bench-jobs bench-local docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +31,9 @@ worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_
 
 bench-chat: .venv/ready-dev  ## Measure chat beside bare proxies: requests/s, chunks/s, memory
 	@$(BIN)/python -m tests.bench.chat
+
+bench-images: .venv/ready-dev  ## Measure local pictures beside diffusers called directly
+	@$(BIN)/python -m tests.bench.images
 
 bench-jobs: .venv/ready-dev  ## Measure empty jobs on SQLite and PostgreSQL
 	@$(BIN)/python -m tests.bench.jobs

@@ -7,7 +7,6 @@ processor. While 16 chats run through the service once more, `/health` is asked 
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import threading
@@ -73,26 +72,8 @@ def running(folder: Path, options: argparse.Namespace) -> Iterator[Program]:
 @contextmanager
 def direct(file: Path, threads: str) -> Iterator[Ask]:
     """A way to ask llama.cpp without the service, in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.direct", str(file)]
-    environment = processes.clean_environment() | {"CPU_THREADS": threads}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdin and process.stdout
-    process.stdout.readline()
-
-    def ask(clients: int) -> dict[str, Any]:
-        plan = {"clients": clients, "pieces": TOKENS, "question": QUESTION, "temperature": 0}
-        process.stdin.write(orjson.dumps(plan) + b"\n")
-        process.stdin.flush()
-        seen: dict[str, Any] = orjson.loads(process.stdout.readline())
-        return seen
-
-    try:
-        yield ask
-    finally:
-        process.stdin.close()
-        process.wait(30)
+    with processes.asking("tests.bench.direct", str(file), CPU_THREADS=threads) as told:
+        yield lambda clients: told({"clients": clients, "pieces": TOKENS, "question": QUESTION, "temperature": 0})
 
 
 def through(program: Program, model: str) -> Ask:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,33 @@ def log_in(program: Program) -> str:
     if status != 200:
         raise RuntimeError(f"no login: {status} {answer!r}")
     return str(orjson.loads(answer)["token"])
+
+
+@contextmanager
+def asking(module: str, *arguments: str, **more: str) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """A way to ask a peer that runs without the service: *module* answers each line of its input with a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=clean_environment() | more,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin and process.stdout
+    process.stdout.readline()
+
+    def told(plan: dict[str, Any]) -> dict[str, Any]:
+        process.stdin.write(orjson.dumps(plan) + b"\n")
+        process.stdin.flush()
+        seen: dict[str, Any] = orjson.loads(process.stdout.readline())
+        return seen
+
+    try:
+        yield told
+    finally:
+        process.stdin.close()
+        process.wait(30)
 
 
 def load(program: Program, **plan: Any) -> dict[str, Any]:
