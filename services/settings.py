@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     """Largest JSON body, in MiB."""
     max_image_pixels: int = 50_000_000
     """Largest picture, in pixels."""
+    max_audio_seconds: float = 10_800
+    """Longest sound that is transcribed, in seconds."""
 
     # Providers
     dashscope_api_key: str = Field("", validation_alias=_either("DASHSCOPE_API_KEY", "QWEN_API_KEY"))
@@ -158,6 +160,9 @@ class Settings(BaseSettings):
     """Context of each of those chats, in tokens; a model's own limit is never exceeded."""
     cpu_threads: int = 0
     """Threads of a local engine; 0 takes every core."""
+
+    audio_child_seconds: float = 60
+    """A longer sound is transcribed in a process of its own, which takes seconds to start and ends at once."""
 
     # Jobs
     job_runner: Literal["thread", "celery", "inline"] = "thread"

@@ -58,7 +58,16 @@ def answer(
 
     Raises what the function raised.
     """
-    job = submit(name, body, fingerprint=fingerprint)
+    return answer_of(submit(name, body, fingerprint=fingerprint), show=show, accepted=accepted)
+
+
+def answer_of(
+    job: JobView,
+    *,
+    show: Callable[[Any, JobView], dict[str, Any]],
+    accepted: Callable[[JobView], dict[str, Any]] | None = None,
+) -> Response:
+    """The same for a *job* that is submitted: for routes that have to know whether it came to one."""
     seconds = wait_seconds()
     if seconds and not job.ended:
         with client_waits(request.environ):

@@ -1,0 +1,88 @@
+"""System 3: speech becomes text, and text speech."""
+
+import hashlib
+from typing import Any
+
+from flask import Response, g
+from pydantic import Field
+
+from blueprints.kit.blueprint import make_blueprint
+from blueprints.kit.context import me, services
+from blueprints.kit.marks import mark
+from blueprints.kit.uploads import Landing, take
+from blueprints.kit.validation import FormModel, Upload
+from blueprints.kit.waiting import AcceptedView, answer_of, submit
+from services import filetypes, subtitles
+from services.contracts.jobs import JobView
+from services.contracts.transcription import (
+    Language,
+    ModelName,
+    TextFormat,
+    TranscriptionRequest,
+    TranscriptionResult,
+)
+
+bp = make_blueprint("audio", url_prefix="/api/audio", about="Speech to text and text to speech (system 3)")
+TRANSCRIBE = "transcription.transcribe"
+# What is not known by its first bytes may still be one of the many forms that FFmpeg reads.
+SOUNDS = {"audio", "video", filetypes.UNKNOWN}
+
+
+class TranscriptionForm(FormModel):
+    """A sound with speech, or a film whose sound is meant."""
+
+    audio: Upload
+    language: Language = Field(None, description="A language code such as `zh`; empty finds it out")
+    model: ModelName = Field(None, description="A size (`tiny` to `large-v3`) or a catalog id; empty takes the default")
+    format: TextFormat = Field("json", description="`srt` and `vtt` are subtitles, `text` is the text alone")
+    word_timestamps: bool = Field(False, description="Also tell when each word was said")
+
+
+class TranscriptionView(TranscriptionResult):
+    """What was said and when, as system 3 documents it."""
+
+    task_id: str = Field(examples=["550e8400-e29b-41d4-a716-446655440000"])
+    status: str = Field(examples=["completed"])
+
+
+@bp.post("/transcribe", responses={200: TranscriptionView, 202: AcceptedView})
+@mark(limit="generation", upload="picture")
+def transcribe(form: TranscriptionForm) -> Response:
+    """Write down what is said in a sound; the answer is waited for, as text or subtitles where `format` says so."""
+
+    wanted = form.model_dump(include={"language", "model", "word_timestamps"})
+    response = answer_of(_submit(form, wanted), show=_shown)
+    if form.format != "json" and response.status_code == 200:
+        result = TranscriptionResult.model_validate(response.get_json())
+        response.set_data(subtitles.write(result, form.format))
+        response.content_type = f"{subtitles.MEDIA_TYPES[form.format]}; charset=utf-8"
+    return response
+
+
+def _shown(result: TranscriptionResult, job: JobView) -> dict[str, Any]:
+    shown = {"task_id": job.id, "status": job.status, **result.model_dump()}
+    for segment in shown["segments"]:
+        if segment["words"] is None:
+            del segment["words"]
+    return shown
+
+
+def _submit(form: TranscriptionForm, wanted: dict[str, Any]) -> JobView:
+    """The job that writes down the sound of *form*, kept until it was heard; refused or replayed, it goes."""
+    landing = take(form.audio, SOUNDS)
+    fingerprint = hashlib.sha256(repr([landing.sha256, wanted, form.format, g.identity.id]).encode()).hexdigest()
+    name, job = _keep(landing), None
+    try:
+        job = submit(TRANSCRIBE, TranscriptionRequest(audio=name, **wanted), fingerprint=fingerprint)
+        return job
+    finally:
+        if job is None or job.replayed:
+            services().files.forget([name])
+
+
+def _keep(landing: Landing) -> str:
+    """The name under which the sound is kept as the caller's until it was heard."""
+    with services().files.batch(owner=me().id) as batch:
+        draft = batch.draft("uploads", ".snd")
+        landing.keep(draft.part)
+    return draft.name

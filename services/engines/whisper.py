@@ -1,0 +1,82 @@
+"""Whisper by CTranslate2: speech of a hundred languages becomes text, and silence none."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from services.contracts.transcription import Hearing, Segment, Transcriber, Word
+from services.engines.base import Engine
+from services.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from services.sound import Samples
+
+
+class Whisper(Engine, Transcriber):
+    """A checkpoint of faster-whisper: int8 on a CPU, float16 on a GPU.
+
+    Many threads may call it; the library lets them take turns, half a minute of speech long.
+    """
+
+    name: ClassVar[str] = "whisper"
+
+    def load(self) -> None:
+        import ctranslate2
+        from faster_whisper import WhisperModel
+
+        if not (self.path / "tokenizer.json").is_file():
+            # The library would ask the hub for it.
+            raise _incomplete(self.row.id)
+        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        self._model = WhisperModel(
+            str(self.path),
+            device=device,
+            compute_type="float16" if device == "cuda" else "int8",
+            cpu_threads=self.settings.cpu_threads,
+            local_files_only=True,
+        )
+
+    def unload(self) -> None:
+        self._model.model.unload_model()
+        del self._model
+
+    def hear(self, samples: "Samples", *, language: str | None, word_timestamps: bool) -> Hearing:
+        if language and language not in self._model.supported_languages:
+            raise _unknown_language(language, self.row.id, self._model.supported_languages)
+        segments, info = self._model.transcribe(
+            samples, language=language, word_timestamps=word_timestamps, vad_filter=True
+        )
+        if not info.duration_after_vad:
+            # Nobody speaks; the language that is guessed then means nothing.
+            return Hearing(language, iter(()))
+        return Hearing(info.language, _pieces(segments))
+
+
+def _pieces(segments: Iterable[Any]) -> Iterator[Segment]:
+    for number, segment in enumerate(segments):
+        words = None if segment.words is None else [_word(word) for word in segment.words]
+        yield Segment(id=number, start=segment.start, end=segment.end, text=segment.text, words=words)
+
+
+def _word(word: Any) -> Word:
+    return Word(word=word.word.strip(), start=word.start, end=word.end, probability=round(word.probability, 3))
+
+
+def _incomplete(model: str) -> Unavailable:
+    return Unavailable(
+        "Model {model} has no tokenizer.json; remove it and pull it again.",
+        "模型 {model} 缺少 tokenizer.json，请删除后重新下载。",
+        details={"reason": "model_incomplete", "model": model},
+        model=model,
+    )
+
+
+def _unknown_language(language: str, model: str, known: list[str]) -> Invalid:
+    return Invalid(
+        "language",
+        "Model {model} does not know the language {language}; it knows {known}.",
+        "模型 {model} 不支持语言 {language}，支持：{known}。",
+        reason="unknown_language",
+        model=model,
+        language=repr(language),
+        known=", ".join(known),
+    )
