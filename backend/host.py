@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from backend.logs import set_up_logs
 from backend.setup import prepare
-from blueprints.kit.presence import client_left
+from blueprints.kit.presence import client_left, client_waits
 from services.assemble import Services, assemble
 from services.compute import registry, wire
 from services.errors import NotFound, ServiceError, Unavailable
@@ -52,7 +52,9 @@ def create_host(settings: Settings | None = None, services: Services | None = No
     @host.post("/call/<name>")
     def call(name: str) -> Response:
         function, body = _find(name), request.get_data()
-        return _json(function.call(function.request.model_validate_json(body), services=services))
+        wanted = function.request.model_validate_json(body)
+        with client_waits(request.environ):
+            return _json(function.call(wanted, services=services))
 
     @host.post("/stream/<name>")
     def stream(name: str) -> Response:

@@ -20,7 +20,14 @@ from services.database import open_database
 from services.domains import accounts, models
 from services.settings import Settings
 
-pytest_plugins = ["tests.fakes.fixtures", "tests.guards", "tests.live", "tests.servers", "tests.tiny_models"]
+pytest_plugins = [
+    "tests.fakes.fixtures",
+    "tests.guards",
+    "tests.live",
+    "tests.servers",
+    "tests.tiny_models",
+    "tests.vision_models",
+]
 
 ADMIN_PASSWORD = "correct-horse-battery"
 

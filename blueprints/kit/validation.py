@@ -65,6 +65,8 @@ class FormModel(BaseModel):
             for source in (request.files, request.form):
                 if key in source:
                     sent[key] = source.getlist(key) if many else source[key]
+            if not many and len(request.files.getlist(key)) > 1:
+                raise _one_file(key)
             if key not in sent and info.is_required() and Upload in (info.annotation, *get_args(info.annotation)):
                 sent[key] = [None] if many else None
         return super().model_validate(sent, **options)
@@ -102,6 +104,14 @@ def _missing_file(field: str) -> Malformed:
         f"A file is wanted in the form field '{field}'.",
         f"缺少文件：表单字段'{field}'。",
         details={"field": field, "reason": "required"},
+    )
+
+
+def _one_file(field: str) -> Malformed:
+    return Malformed(
+        f"Several files were sent as '{field}'; this route takes one.",
+        f"表单字段'{field}'包含多个文件，此接口仅接受一个文件。",
+        details={"field": field, "reason": "several_files"},
     )
 
 

