@@ -24,7 +24,7 @@ from tests.bench.processes import SERVICE, Program
 
 DIRECT = "diffusers directly"
 PLANS: dict[str, dict[str, Any]] = {
-    "tiny": {"prompt": "a lighthouse", "width": 256, "height": 256, "num_inference_steps": 40, "guidance_scale": 7.5},
+    "tiny": {"prompt": "a lighthouse", "width": 128, "height": 128, "num_inference_steps": 40, "guidance_scale": 7.5},
     "large": {"prompt": "a lighthouse", "width": 256, "height": 256, "num_inference_steps": 4, "guidance_scale": 7.5},
 }
 
