@@ -1,8 +1,10 @@
 """Models: listed, pulled, verified and removed."""
 
+import re
 from typing import TYPE_CHECKING
 
 from services import pulls
+from services.catalog import LOCAL
 from services.compute.progress import SILENT, Job
 from services.compute.registry import function
 from services.contracts.models import (
@@ -13,14 +15,17 @@ from services.contracts.models import (
     ModelView,
     PullRequest,
     PullResult,
+    Source,
     VerifyResult,
 )
 from services.errors import Invalid
+from services.providers import find_provider
 
 if TYPE_CHECKING:
     from services.assemble import Services
 
 STARTER = "starter"
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 DEFAULT_MAX_TOKENS = 4096
 
 
@@ -46,7 +51,12 @@ def pull(request: PullRequest, *, services: "Services", job: Job = SILENT) -> Pu
 
 
 def find_to_pull(name: str, *, services: "Services") -> CatalogRow:
-    """The row called *name*. Raises NotFound, and Invalid when it has no weights to pull."""
+    """The row called *name*, or one for a hub's repository that the catalog does not list.
+
+    Raises NotFound, and Invalid when it has no weights to pull.
+    """
+    if _is_hub_id(name):
+        return _hub_row(name)
     row = services.catalog.find(name)
     if not row.sources:
         raise Invalid(
@@ -57,6 +67,24 @@ def find_to_pull(name: str, *, services: "Services") -> CatalogRow:
             model=row.id,
         )
     return row
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether *name* is `owner/name` as on a hub, and no provider's model."""
+    owner = name.partition("/")[0]
+    return bool(HUB_ID.fullmatch(name)) and owner != LOCAL and find_provider(owner) is None
+
+
+def _hub_row(name: str) -> CatalogRow:
+    """A row to pull *name* by; what the model is, its own files say once they are here."""
+    return CatalogRow(
+        id=name.replace("/", "--"),
+        name=name,
+        abilities=[],
+        licence="as its maker says",
+        engine="found in its files",
+        sources=[Source(hub=name)],
+    )
 
 
 def rows_to_pull(name: str, *, services: "Services") -> list[CatalogRow]:
