@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """Largest data set, in MiB."""
     max_json_mb: int = 20
     """Largest JSON body, in MiB."""
+    max_sockets: int = 16
+    """WebSockets that one user may have open at once, in each web worker."""
     max_image_pixels: int = 50_000_000
     """Largest picture, in pixels."""
     max_audio_seconds: float = 10_800

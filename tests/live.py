@@ -21,6 +21,8 @@ ADMIN_PASSWORD = "correct-horse-battery"
 class LiveServer:
     """One running service. `url` answers when `start()` returns; `stop()` ends it and all it started."""
 
+    application = "wsgi:app"
+
     def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
         self.folder = folder
         self.workers = workers
@@ -44,7 +46,7 @@ class LiveServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-w", str(self.workers), "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", "-w", str(self.workers), self.application],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
