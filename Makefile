@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-chat bench-images bench-jobs bench-local docs clean
+.PHONY: help serve test lint models worker bench-chat bench-images bench-jobs bench-local bench-recognition docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,8 +23,8 @@ lint: .venv/ready-dev  ## Check style, types and the direction of imports
 models: .venv/ready  ## Pull the whole starter set of models
 	@$(BIN)/flask --app wsgi models pull starter
 
-models/smollm2-135m-instruct: | .venv/ready
-	@$(BIN)/flask --app wsgi models pull smollm2-135m-instruct
+models/smollm2-135m-instruct models/efficientnet-lite0: | .venv/ready
+	@$(BIN)/flask --app wsgi models pull $(@F)
 
 worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_RUNNER=celery and REDIS_URL
 	@exec $(BIN)/celery -A backend.worker worker -Q gpu,cpu,io --loglevel WARNING
@@ -40,6 +40,9 @@ bench-jobs: .venv/ready-dev  ## Measure empty jobs on SQLite and PostgreSQL
 
 bench-local: .venv/ready-dev models/smollm2-135m-instruct  ## Measure local chat beside xllamacpp called directly
 	@$(BIN)/python -m tests.bench.local
+
+bench-recognition: .venv/ready-dev models/efficientnet-lite0  ## Measure recognition beside its engine called directly
+	@$(BIN)/python -m tests.bench.recognition
 
 docs: .venv/ready  ## Write .env.example and README's route tables from the code
 	@$(BIN)/flask --app wsgi documents write

@@ -21,7 +21,7 @@ class Classifier(VisionEngine["Scores"], ImageClassifier):
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
 
     def classify(self, image: "Image", *, top_k: int, owner: str) -> list[Classification]:
-        scores = self._look(image, owner=owner)
+        scores = self._see(image, owner=owner)
         # A stable order: of equals the one that the model names first.
         best = (-scores).argsort(kind="stable")[:top_k]
         return [

@@ -35,7 +35,7 @@ class Detector(VisionEngine[Found], ObjectDetector):
     auto_class: ClassVar[str] = "AutoModelForObjectDetection"
 
     def detect(self, image: "Image", *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:
-        found = self._look(image, owner=owner, threshold=threshold)
+        found = self._see(image, owner=owner, threshold=threshold)
         wanted = {number for number, label in enumerate(self._labels) if not labels or label in labels}
         seen = [
             Detection(

@@ -66,7 +66,7 @@ class VisionEngine(Engine, Generic[Seen]):
         names = self._model.config.id2label
         self._labels = [str(names[number]) for number in sorted(names)]
         self._batches: Batches[Prepared, Seen] = Batches(
-            self._run, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER, max_waiting=MOST_WAITING
+            self.look, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER, max_waiting=MOST_WAITING
         )
 
     def unload(self) -> None:
@@ -86,25 +86,29 @@ class VisionEngine(Engine, Generic[Seen]):
     def _read(self, outputs: Any, looks: list[Prepared]) -> list[Seen]:
         """What the model saw on each picture of one pass, in their order."""
 
-    def _look(self, image: "Image", *, owner: str, threshold: float = 0.0) -> Seen:
-        """What the model sees on *image*. Raises what `Batches.do` raises, and Invalid for a strip."""
+    def prepare(self, image: "Image", threshold: float = 0.0) -> Prepared:
+        """*image* as the model takes it. Raises Invalid for a strip."""
         if max(image.size) > LONGEST_SHAPE * min(image.size):
             raise _too_long()
         arrays = dict(self._processor(image, return_tensors="np"))
-        return self._batches.do(Prepared(arrays, *image.size, threshold), owner=owner)
+        return Prepared(arrays, *image.size, threshold)
+
+    def look(self, looks: list[Prepared]) -> list[Seen | Exception]:
+        """What the model sees on each of *looks*, in the calling thread; those of one shape go together."""
+        found: dict[int, Seen | Exception] = {}
+        for numbers in _passes(looks):
+            found.update(zip(numbers, self._pass([looks[number] for number in numbers]), strict=True))
+        return [found[number] for number in range(len(looks))]
+
+    def _see(self, image: "Image", *, owner: str, threshold: float = 0.0) -> Seen:
+        """What the model sees on *image*, looked at with others'. Raises what `Batches.do` raises, and Invalid."""
+        return self._batches.do(self.prepare(image, threshold), owner=owner)
 
     def _open(self, loader: Any, **options: Any) -> Any:
         try:
             return loader.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False, **options)
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise _unusable(self.row.id, str(error)) from error
-
-    def _run(self, looks: list[Prepared]) -> list[Seen | Exception]:
-        """What is on each of *looks*; those of one shape in one pass, as far as memory goes."""
-        found: dict[int, Seen | Exception] = {}
-        for numbers in _passes(looks):
-            found.update(zip(numbers, self._pass([looks[number] for number in numbers]), strict=True))
-        return [found[number] for number in range(len(looks))]
 
     def _pass(self, looks: list[Prepared]) -> list[Seen | Exception]:
         """One forward pass; where the GPU has too little memory for all, two of half the size."""

@@ -3,6 +3,7 @@
 python -m tests.bench.load '{"port": 8000, "kind": "whole", "clients": 32, "seconds": 3, "token": "…"}'
 python -m tests.bench.load '{"port": 8000, "kind": "stream", "clients": 500, "pieces": 60, "token": "…"}'
 python -m tests.bench.load '{"port": 8000, "kind": "health", "clients": 1, "seconds": 3, "token": "…"}'
+python -m tests.bench.load '{"port": 8000, "kind": "picture", "clients": 8, "seconds": 3, "path": "…", "file": "…"}'
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -42,13 +44,23 @@ def request_bytes(plan: dict[str, Any]) -> bytes:
     """The request that every client of *plan* sends."""
     if plan["kind"] == "health":
         return b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % plan.get("path", "/health").encode()
+    token = b"Authorization: Bearer %s\r\n" % plan["token"].encode() if plan.get("token") else b""
+    if plan["kind"] == "picture":
+        return picture_bytes(plan, token)
     path = b"/api/chat/stream" if plan["kind"] == "stream" else b"/api/chat/completions"
     messages = [{"role": "user", "content": plan.get("question", QUESTION)}]
     asked = {"model": plan.get("model", "gpt-bench"), "messages": messages, "temperature": plan.get("temperature", 0.7)}
     body = orjson.dumps(asked | {"max_tokens": plan.get("pieces", 60), "stream": plan["kind"] == "stream"})
-    token = b"Authorization: Bearer %s\r\n" % plan["token"].encode() if plan.get("token") else b""
     kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     return b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%s" % (path, token, kind, body)
+
+
+def picture_bytes(plan: dict[str, Any], token: bytes) -> bytes:
+    """A form with the picture in *file*, sent to *path*."""
+    head = b'--edge\r\nContent-Disposition: form-data; name="image"; filename="photo.jpg"\r\n\r\n'
+    body = head + Path(plan["file"]).read_bytes() + b"\r\n--edge--\r\n"
+    kind = b"Content-Type: multipart/form-data; boundary=edge\r\nContent-Length: %d\r\n\r\n" % len(body)
+    return b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s%s%s" % (plan["path"].encode(), token, kind, body)
 
 
 class Asking(asyncio.Protocol):
