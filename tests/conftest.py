@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.guards",
     "tests.live",
     "tests.servers",
+    "tests.sounds",
     "tests.tiny_models",
     "tests.vision_models",
 ]

@@ -1,0 +1,110 @@
+"""Sounds for tests: real speech by the starter voice, tones and silence, in the forms that people send."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from services.assemble import assemble
+from services.contracts.models import PullRequest
+from services.domains import models
+from services.settings import Settings
+
+RATE = 16_000
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+SUFFIXES_OF_CODECS = {
+    ".wav": "pcm_s16le",
+    ".mp3": "libmp3lame",
+    ".m4a": "aac",
+    ".ogg": "libopus",
+    ".webm": "libopus",
+    ".flac": "flac",
+    ".mp4": "aac",
+}
+Samples = Any
+Write = Callable[..., Path]
+
+
+def write_sound(target: Path, samples: Samples, *, rate: int = RATE, options: dict[str, str] | None = None) -> Path:
+    """*samples*, floats from -1 to 1, as the sound file that *target*'s name says."""
+    whole = (np.clip(samples, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
+    with av.open(str(target), "w", options=options or {}) as container:
+        encoder_rate = 48_000 if SUFFIXES_OF_CODECS[target.suffix] == "libopus" else rate
+        stream = container.add_stream(SUFFIXES_OF_CODECS[target.suffix], rate=encoder_rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
+        frame.sample_rate = rate
+        for part in _parts(frame, stream):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode())
+    return target
+
+
+def _parts(frame: Any, stream: Any) -> Any:
+    """*frame* as the encoder of *stream* wants it: of its form and rate, in pieces of its size."""
+    resampler = av.AudioResampler(stream.format.name, "mono", stream.rate)
+    fifo = av.AudioFifo()
+    for part in [*resampler.resample(frame), *resampler.resample(None)]:
+        part.pts = None
+        fifo.write(part)
+    size = stream.codec_context.frame_size or 1024
+    return [*fifo.read_many(size), *filter(None, [fifo.read(0, partial=True)])]
+
+
+def tone(seconds: float, *, hertz: float = 440, rate: int = RATE) -> Samples:
+    """A sine, half as loud as can be."""
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+def silence(seconds: float) -> Samples:
+    return np.zeros(round(seconds * RATE))
+
+
+@pytest.fixture(scope="session")
+def sound_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the starter set's ear and voice, pulled as a user pulls them; downloads are cached."""
+    folder = tmp_path_factory.mktemp("sound-models")
+    scratch = tmp_path_factory.mktemp("pull")
+    assembled = assemble(Settings(_env_file=None, secret_key="x" * 32, instance_dir=scratch, models_dir=folder))
+    for name in ("whisper-base", "piper-en-us-joe"):
+        models.pull(PullRequest(model=name), services=assembled)
+    assembled.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spoken(sound_models: Path) -> Samples:
+    """`SENTENCE`, spoken by the starter voice: samples at `RATE`."""
+    from piper import PiperVoice
+
+    voice = PiperVoice.load(sound_models / "piper-en-us-joe" / "en_US-joe-medium.onnx")
+    pieces = [chunk.audio_float_array for chunk in voice.synthesize(SENTENCE)]
+    whole = np.concatenate(pieces)
+    at = np.arange(0, len(whole), voice.config.sample_rate / RATE)
+    return np.interp(at, np.arange(len(whole)), whole)
+
+
+@pytest.fixture(scope="session")
+def spoken_wav(spoken: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sound(tmp_path_factory.mktemp("spoken") / "spoken.wav", spoken)
+
+
+def write_film(target: Path, samples: Samples) -> Path:
+    """A grey film, 32 × 32, with *samples* as its sound."""
+    whole = (np.clip(samples, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
+    with av.open(str(target), "w") as container:
+        picture = container.add_stream("libx264", rate=8, options={"preset": "ultrafast"})
+        picture.width = picture.height = 32
+        picture.pix_fmt = "yuv420p"
+        stream = container.add_stream("aac", rate=RATE, layout="mono")
+        for _ in range(round(8 * len(samples) / RATE)):
+            container.mux(picture.encode(av.VideoFrame(32, 32, "yuv420p")))
+        container.mux(picture.encode())
+        frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
+        frame.sample_rate = RATE
+        for part in _parts(frame, stream):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode())
+    return target
