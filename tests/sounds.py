@@ -1,6 +1,8 @@
 """Sounds for tests: real speech by the starter voice, tones and silence, in the forms that people send."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from services.assemble import assemble
+from services.assemble import Services, assemble
 from services.contracts.models import PullRequest
-from services.domains import models
+from services.domains import accounts, models
+from services.engines.pool import ModelPool
 from services.settings import Settings
 
 RATE = 16_000
@@ -25,7 +28,6 @@ SUFFIXES_OF_CODECS = {
     ".mp4": "aac",
 }
 Samples = Any
-Write = Callable[..., Path]
 
 
 def write_sound(target: Path, samples: Samples, *, rate: int = RATE, options: dict[str, str] | None = None) -> Path:
@@ -108,3 +110,31 @@ def write_film(target: Path, samples: Samples) -> Path:
             container.mux(stream.encode(part))
         container.mux(stream.encode())
     return target
+
+
+@pytest.fixture(scope="session")
+def ear(sound_models: Path) -> Iterator[ModelPool]:
+    """The models that are loaded, once for all tests."""
+    pool = ModelPool(Settings(_env_file=None, secret_key="x" * 32, models_dir=sound_models, model_idle_seconds=-1))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def hearing(settings: Settings, sound_models: Path, ear: ModelPool) -> Iterator[Services]:
+    """Services that have the starter set's ear and voice; jobs run in the request."""
+    assembled = assemble(settings.model_copy(update={"models_dir": sound_models}), place="inline")
+    accounts.ensure_admin(services=assembled)
+    shared = replace(assembled, pool=ear)
+    shared.jobs.bind(shared)
+    yield shared
+    assembled.close()
+
+
+def keep(services: Services, path: Path, *, owner: str = "") -> str:
+    """The name under which the sound in *path* is kept, as an upload is."""
+    return services.files.keep(path.read_bytes(), "uploads", ".snd", owner=owner).name
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
