@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import DateTime, bindparam, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, DateTime, bindparam, text
 
 from services.tables.jobs import JobTable
 
@@ -56,10 +55,10 @@ TAKE_TURNS = text("SELECT pg_advisory_xact_lock(:lane)")
 
 
 def claim_next(
-    session: Session, lane: str, runner: str, host: str, bound: int, now: datetime
+    connection: Connection, lane: str, runner: str, host: str, bound: int, now: datetime
 ) -> Mapping[str, Any] | None:
     """The next job of *lane*, taken for *runner*; None when none is due or *bound* run on *host* already."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(TAKE_TURNS, {"lane": zlib.crc32(f"jobs:{lane}".encode())})
+    if connection.dialect.name == "postgresql":
+        connection.execute(TAKE_TURNS, {"lane": zlib.crc32(f"jobs:{lane}".encode())})
     values = {"lane": lane, "runner": runner, "host": host, "bound": bound, "now": now}
-    return cast(Mapping[str, Any] | None, session.execute(CLAIM, values).mappings().first())
+    return cast(Mapping[str, Any] | None, connection.execute(CLAIM, values).mappings().first())

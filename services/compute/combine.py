@@ -3,21 +3,24 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, TypeVar, cast
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from services.database import Database
 
 Answer = TypeVar("Answer")
-Deed = Callable[[Session], Answer]
+Item = TypeVar("Item")
+Deed = Callable[[Connection], Answer]
 
 
 @dataclass(eq=False)
 class Wish:
     """What somebody wants done in a transaction, and what came of it."""
 
-    deed: Deed[Any]
+    deed: Callable[[Connection, list[Any]], Any]
+    item: Any = None
     answer: Any = None
     error: BaseException | None = None
     done: bool = False
@@ -33,15 +36,26 @@ class Combiner:
     Source: Hendler et al. 2010, flat combining.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, most: int | None = None) -> None:
+        """At most *most* deeds are done in one transaction; None sets no limit."""
         self._database = database
+        self._most = most
         self._wishes: list[Wish] = []
         self._lock = threading.Lock()
         self._led = False
 
     def do(self, deed: Deed[Answer]) -> Answer:
         """What *deed* returns, once its transaction is committed. Raises what it raised."""
-        wish = Wish(deed)
+        return cast(Answer, self._do(Wish(lambda connection, _none: deed(connection))))
+
+    def add(self, deed: Callable[[Connection, list[Item]], None], item: Item) -> None:
+        """Return once *deed* has done *item*, and is committed. Raises what it raised.
+
+        It gets the items of all who came together, to do in one statement what they ask for.
+        """
+        self._do(Wish(deed, item))
+
+    def _do(self, wish: Wish) -> Any:
         with self._lock:
             self._wishes.append(wish)
             leads, self._led = not self._led, True
@@ -51,12 +65,13 @@ class Combiner:
             self._lead()
         if wish.error:
             raise wish.error
-        return cast(Answer, wish.answer)
+        return wish.answer
 
     def _lead(self) -> None:
         """Do the deeds of all who wait, then let the first of those who came meanwhile lead."""
         with self._lock:
-            wishes, self._wishes = self._wishes, []
+            most = self._most or len(self._wishes)
+            wishes, self._wishes = self._wishes[:most], self._wishes[most:]
         try:
             self._serve(wishes)
         finally:
@@ -79,9 +94,12 @@ class Combiner:
             raise
 
     def _commit(self, wishes: list[Wish]) -> None:
-        with self._database.write() as session:
-            for wish in wishes:
-                wish.answer = wish.deed(session)
+        with self._database.begin() as connection:
+            for deed, alike in groupby(wishes, key=lambda wish: wish.deed):
+                together = list(alike)
+                answer = deed(connection, [wish.item for wish in together])
+                for wish in together:
+                    wish.answer = answer
         for wish in wishes:
             wish.done = True
 

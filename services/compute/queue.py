@@ -6,9 +6,8 @@ Every change is one conditional statement, so that no two processes agree by acc
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from services.compute import registry
 from services.compute.combine import Combiner
@@ -32,12 +31,12 @@ class Queue:
         """Store a queued job; its id, and whether it is an earlier one under the same idempotency key."""
         owner, key, now = row["owner"], row["idempotency_key"], row["created_at"]
         if key is None:
-            self._combiner.do(lambda session: _insert(session, row))
+            self._combiner.add(_insert, row)
             return row["id"], False
         try:
-            with self._database.write() as session:
-                _forget_key(session, owner, key, now)
-                _insert(session, row)
+            with self._database.begin() as connection:
+                _forget_key(connection, owner, key, now)
+                _insert(connection, [row])
         except IntegrityError:
             earlier = self._find_key(owner, key)
             if earlier is None:
@@ -48,28 +47,28 @@ class Queue:
     def cancel(self, job_id: str) -> bool:
         """End a queued job at once, ask a running one to end; whether a runner has to hear of it."""
         now, this = utc_now(), JobTable.id == job_id
-        with self._database.write() as session:
+        with self._database.begin() as connection:
             queued = and_(this, JobTable.status == "queued")
-            ended = session.execute(change(queued, now, status="canceled", cancel=True, finished_at=now)).first()
+            ended = connection.execute(change(queued, now, status="canceled", cancel=True, finished_at=now)).first()
             if ended is not None:
-                tell(session, ended.number, [("status", {"status": "canceled"})], now)
+                tell(connection, ended.number, [("status", {"status": "canceled"})], now)
                 return False
             running = and_(this, JobTable.status == "running")
-            return session.execute(change(running, now, cancel=True)).first() is not None
+            return connection.execute(change(running, now, cancel=True)).first() is not None
 
     def retry(self, job_id: str) -> str | None:
         """Queue a failed or canceled job again, with as many attempts as at first; its lane, None if it is neither."""
         now, ended = utc_now(), and_(JobTable.id == job_id, JobTable.status.in_(["failed", "canceled"]))
         fresh: dict[str, Any] = {"error": None, "result": None, "progress": 0.0, "metrics": {}, "cancel": False}
         fresh["memory"] = None
-        with self._database.write() as session:
-            kind = session.scalar(select(JobTable.kind).where(ended))
+        with self._database.begin() as connection:
+            kind = connection.scalar(select(JobTable.kind).where(ended))
             fresh["max_attempts"] = JobTable.attempt + (registry.find(kind).attempts if kind else 1)
             again = change(ended, now, status="queued", not_before=None, finished_at=None, **fresh)
-            row = session.execute(again).first()
+            row = connection.execute(again).first()
             if row is None:
                 return None
-            tell(session, row.number, [("status", {"status": "queued"})], now)
+            tell(connection, row.number, [("status", {"status": "queued"})], now)
             return str(row.lane)
 
     def due(self, waiting_seconds: float = 0) -> dict[str, int]:
@@ -107,21 +106,21 @@ class Queue:
     def prune(self, before: datetime) -> int:
         """Remove jobs that ended before *before*, with their events; how many."""
         old = and_(JobTable.status.in_(["completed", "failed", "canceled"]), JobTable.finished_at < before)
-        with self._database.write() as session:
-            return len(session.scalars(delete(JobTable).where(old).returning(JobTable.number)).all())
+        with self._database.begin() as connection:
+            return len(connection.scalars(delete(JobTable).where(old).returning(JobTable.number)).all())
 
     def _find_key(self, owner: str, key: str) -> str | None:
         with self._database.read() as session:
             return session.scalar(select(JobTable.id).where(JobTable.owner == owner, JobTable.idempotency_key == key))
 
 
-def _insert(session: Session, row: dict[str, Any]) -> None:
-    session.execute(INSERT_JOB, row)
-    session.execute(INSERT_QUEUED, {"wanted": row["id"]})
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    connection.execute(INSERT_JOB, rows)
+    connection.execute(INSERT_QUEUED, [{"wanted": row["id"]} for row in rows])
 
 
-def _forget_key(session: Session, owner: str, key: str, now: datetime) -> None:
+def _forget_key(connection: Connection, owner: str, key: str, now: datetime) -> None:
     """A key is good for a day; after that it may be used for another job."""
     used = and_(JobTable.owner == owner, JobTable.idempotency_key == key)
     old = and_(used, JobTable.created_at < now - timedelta(hours=IDEMPOTENCY_HOURS))
-    session.execute(update(JobTable).where(old).values(idempotency_key=None))
+    connection.execute(update(JobTable).where(old).values(idempotency_key=None))

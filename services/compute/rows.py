@@ -8,8 +8,20 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, insert, literal, null, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from services.tables.jobs import JobEventTable, JobTable
@@ -73,18 +85,18 @@ def another_attempt(now: datetime) -> dict[str, Any]:
     }
 
 
-def tell(session: Session, number: int, told: Events, now: datetime) -> None:
+def tell(connection: Connection, number: int, told: Events, now: datetime) -> None:
     """Write down what happened to job *number*."""
     rows = [{"job": number, "type": kind, "data": data, "at": now} for kind, data in told]
     if rows:
-        session.execute(INSERT_EVENT, rows)
+        connection.execute(INSERT_EVENT, rows)
 
 
-def prune_events(session: Session, number: int) -> None:
+def prune_events(connection: Connection, number: int) -> None:
     """Now and then, keep only the newest events of a job: a week of training would write millions."""
     if random.random() > 1 / PRUNE_EVERY:
         return
     for kind, kept in KEPT_EVENTS.items():
         of_kind = (events.c.job == number, events.c.type == kind)
         newest = select(events.c.seq).where(*of_kind).order_by(events.c.seq.desc()).offset(kept).limit(1)
-        session.execute(delete(events).where(*of_kind, events.c.seq <= newest.scalar_subquery()))
+        connection.execute(delete(events).where(*of_kind, events.c.seq <= newest.scalar_subquery()))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.compute import registry
 from services.compute.queue import Queue
 from services.compute.runners.base import Runner
 from services.compute.runners.lanes import lane_bounds
@@ -47,6 +48,8 @@ class ThreadRunner(Runner):
     def start(self) -> None:
         with self._starting:
             if self._bell is None and not self._stopping:
+                # Importing the domains takes a moment, for which the first job would wait.
+                registry.all_functions()
                 self._bell = threading.Thread(target=self._ring, name="job-bell", daemon=True)
                 self._bell.start()
 

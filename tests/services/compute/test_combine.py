@@ -4,9 +4,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import event, insert, select
+from sqlalchemy import Connection, event, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from services.compute.combine import Combiner
 from services.compute.rows import utc_now
@@ -14,8 +13,8 @@ from services.database import Database
 from services.tables.jobs import JobTable
 
 
-def add(name: str) -> Callable[[Session], str]:
-    def deed(session: Session) -> str:
+def add(name: str) -> Callable[[Connection], str]:
+    def deed(connection: Connection) -> str:
         now = utc_now()
         values = {
             "id": name,
@@ -26,7 +25,7 @@ def add(name: str) -> Callable[[Session], str]:
             "created_at": now,
             "updated_at": now,
         }
-        session.execute(insert(JobTable).values(**values))
+        connection.execute(insert(JobTable).values(**values))
         return name
 
     return deed
@@ -57,28 +56,66 @@ def test_each_gets_its_own_answer(database: Database) -> None:
     assert ids(database) == names
 
 
-def test_those_who_come_while_one_writes_share_a_transaction(database: Database) -> None:
-    combiner, first_writes, others_wait = Combiner(database), threading.Event(), threading.Event()
-    commits: list[int] = []
+def commits_of(database: Database, combiner: Combiner, deeds: list[Callable[[], object]]) -> int:
+    """How many transactions *deeds* took, all of which came while another wrote."""
+    first_writes, others_wait, commits = threading.Event(), threading.Event(), list[int]()
     event.listen(database.engine, "commit", lambda _: commits.append(1))
 
-    def slow(_session: Session) -> None:
+    def slow(_connection: Connection) -> None:
         first_writes.set()
         assert others_wait.wait(10)
 
     leader = threading.Thread(target=combiner.do, args=(slow,))
     leader.start()
     assert first_writes.wait(10)
-    followers = [threading.Thread(target=combiner.do, args=(add(f"job-{number}"),)) for number in range(6)]
+    followers = [threading.Thread(target=deed) for deed in deeds]
     for thread in followers:
         thread.start()
-    while len(combiner._wishes) < 6:
+    while len(combiner._wishes) < len(deeds):
         threading.Event().wait(0.001)
     others_wait.set()
     for thread in [leader, *followers]:
         thread.join()
+    return len(commits) - 1
+
+
+@pytest.mark.parametrize(("most", "expected"), [(None, 1), (4, 2), (1, 6)])
+def test_those_who_come_while_one_writes_share_a_transaction(
+    database: Database, most: int | None, expected: int
+) -> None:
+    combiner = Combiner(database, most=most)
+    deeds = [lambda name=f"job-{number}": combiner.do(add(name)) for number in range(6)]
+    assert commits_of(database, combiner, deeds) == expected
     assert len(ids(database)) == 6
-    assert len(commits) == 1, "the slow one wrote nothing, the six wrote together"
+
+
+def test_what_is_alike_is_done_in_one_statement(database: Database) -> None:
+    combiner, lists = Combiner(database), list[list[str]]()
+
+    def together(_connection: Connection, items: list[str]) -> None:
+        lists.append(sorted(items))
+
+    names = [f"job-{number}" for number in range(6)]
+    assert commits_of(database, combiner, [lambda name=name: combiner.add(together, name) for name in names]) == 1
+    assert lists == [names]
+
+
+def test_one_bad_item_takes_no_other_with_it(database: Database) -> None:
+    combiner, done, refused = Combiner(database), list[str](), list[str]()
+
+    def together(_connection: Connection, items: list[str]) -> None:
+        if "bad" in items:
+            raise ZeroDivisionError
+        done.extend(items)
+
+    def ask(name: str) -> None:
+        try:
+            combiner.add(together, name)
+        except ZeroDivisionError:
+            refused.append(name)
+
+    commits_of(database, combiner, [lambda name=name: ask(name) for name in ("a", "bad", "b")])
+    assert (sorted(done), refused) == (["a", "b"], ["bad"])
 
 
 def test_one_that_fails_takes_no_other_with_it(database: Database) -> None:
@@ -107,7 +144,7 @@ def test_after_an_error_the_next_writes(database: Database) -> None:
 def test_an_interrupted_leader_leaves_nobody_waiting(database: Database) -> None:
     combiner = Combiner(database)
 
-    def interrupt(_session: Session) -> None:
+    def interrupt(_connection: Connection) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
