@@ -74,10 +74,10 @@ def _by_mark(block: bytes) -> Encoding | None:
 
 
 def _by_nuls(block: bytes) -> Encoding | None:
-    """UTF-16 without a mark: every other byte of what is mostly ASCII is NUL."""
+    """UTF-16 without a mark: separators and ends of lines have a NUL on one side, and no other text has NULs."""
     head = block[:4096]
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) < len(head) * 0.2:
+    if max(even, odd) < len(head) * 0.01:
         return None
     return "utf-16-le" if odd > even * 4 else "utf-16-be" if even > odd * 4 else None
 

@@ -27,6 +27,7 @@ END_BYTES = 22
 LONGEST_COMMENT = 0xFFFF
 UTF_8_NAMES = 0x800
 ENCRYPTED = 0x1
+WINDOWS = 0
 IMAGE = "image"
 LABEL = "label"
 
@@ -125,11 +126,11 @@ def _fault_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Fault | None:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """A member's name; Windows in China writes it in GBK without saying so."""
+    """A member's name; Windows in China writes it in GBK without saying so, macOS in UTF-8."""
     if info.flag_bits & UTF_8_NAMES or info.filename.isascii():
         return info.filename
     raw = info.filename.encode("cp437", "replace")
-    for encoding in ("utf-8", "gb18030"):
+    for encoding in ("gb18030", "utf-8") if info.create_system == WINDOWS else ("utf-8", "gb18030"):
         try:
             return raw.decode(encoding)
         except UnicodeDecodeError:
