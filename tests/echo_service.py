@@ -62,7 +62,7 @@ def newest(socket: Socket) -> None:
     while True:
         heard = socket.receive()
         time.sleep(0.2)
-        socket.send({"heard": heard, "dropped": socket.dropped})
+        socket.send({"heard": heard, "number": socket.number})
 
 
 SOCKETS: dict[str, Converse] = {

@@ -55,6 +55,9 @@ class Socket:
 
     def __init__(self, server: Any, connection: SteadyConnection) -> None:
         self.switch = Wake(server.event)
+        self.number = 0
+        """The number of the last message among all that the client sent after it logged in, dropped ones too."""
+        self._logins = 0
         self._server = server
         self._connection = connection
         self._token: str | None = None
@@ -62,11 +65,6 @@ class Socket:
         self._newest = False
         self._heard = False
         connection.serve(server, self.switch)
-
-    @property
-    def dropped(self) -> int:
-        """How many messages were passed over for newer ones, since the socket was opened."""
-        return self._connection.dropped
 
     def receive(self, seconds: float | None = None) -> Message | None:
         """The next message, text or bytes; None when *seconds* pass without one."""
@@ -77,6 +75,7 @@ class Socket:
         token = token_in(message)
         if token is None:
             return message
+        self._logins = 1
         self._identify(token)  # Nobody had to, or a header did.
         return self.receive(seconds)
 
@@ -123,8 +122,9 @@ class Socket:
     def _wait(self, seconds: float | None) -> Message | None:
         until = None if seconds is None else time.monotonic() + seconds
         while True:
-            message: Message | None = self._connection.take()
+            message, number = self._connection.take()
             if message is not None:
+                self.number = number - self._logins
                 return self._measured(message)
             self.check()
             left = RECHECK_SECONDS if until is None else until - time.monotonic()
@@ -146,7 +146,7 @@ class Socket:
                 'Log in first: send {"type": "auth", "token": "…"} within 10 seconds.',
                 '请先登录：连接后 10 秒内发送 {"type": "auth", "token": "…"}。',
             )
-        self._heard = True
+        self._heard, self._logins = True, 1
         self._identify(token)
 
     def _identify(self, token: str) -> None:

@@ -38,12 +38,12 @@ class SteadyConnection:
         self.admitted = admitted
         self.newest = False
         self.dropped = 0
+        self.taken = 0
         self._plain = plain
         self._server: Any = None
         self._switch = Cancellation()
         self._turn = threading.Lock()
         self._taking = threading.Lock()
-        self._taken = 0
         self._broken = False
         self._ending = False
 
@@ -75,14 +75,14 @@ class SteadyConnection:
         data: bytes = self._plain.recv(CHUNK_BYTES)
         return data
 
-    def take(self) -> Any:
-        """The next waiting message, or the newest with the older ones counted in `dropped`; None for none."""
+    def take(self) -> tuple[Any, int]:
+        """The next waiting message, or the newest one, and its number among all that came; None for none."""
         with self._taking:
             self._drop_older()
             if not self._server.input_buffer:
-                return None
-            self._taken += 1
-            return self._server.input_buffer.pop(0)
+                return None, 0
+            self.taken += 1
+            return self._server.input_buffer.pop(0), self.taken + self.dropped
 
     def end(self) -> None:
         """Say goodbye and let the reading thread leave, within `LONGEST_GOODBYE_SECONDS` and a little."""
@@ -131,7 +131,7 @@ class SteadyConnection:
     def _is_full(self) -> bool:
         waiting = self._server.input_buffer
         if not self.admitted:
-            return bool(waiting or self._taken)
+            return bool(waiting or self.taken)
         return len(waiting) >= MOST_WAITING or sum(map(len, list(waiting))) > self.most_bytes
 
     def _read_rest(self) -> None:
