@@ -3,9 +3,10 @@
 import hashlib
 from typing import Any
 
-from flask import Response, g
-from pydantic import Field
+from flask import Response, g, jsonify
+from pydantic import BaseModel, Field
 
+from blueprints.kit import generation
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
@@ -17,6 +18,7 @@ from services.contracts.jobs import JobView
 from services.contracts.transcription import (
     Language,
     ModelName,
+    Segment,
     TextFormat,
     TranscriptionRequest,
     TranscriptionResult,
@@ -45,26 +47,65 @@ class TranscriptionView(TranscriptionResult):
     status: str = Field(examples=["completed"])
 
 
+class TaskPath(BaseModel):
+    task_id: str = Field(max_length=64)
+
+
+class FormatQuery(BaseModel):
+    format: TextFormat = Field("json", description="As for the sound itself")
+
+
+class TranscriptionTaskView(BaseModel):
+    """A transcription on its way; `text` and what else is documented stand there when it is completed."""
+
+    task_id: str = Field(examples=["550e8400-e29b-41d4-a716-446655440000"])
+    status: str = Field(examples=["processing"], description="processing, completed, failed or canceled")
+    progress: float = Field(0, examples=[45.5], description="0 to 100, by the time in the sound")
+    text: str | None = None
+    language: str | None = None
+    duration: float | None = None
+    segments: list[Segment] | None = None
+    model: str | None = None
+    error: dict[str, Any] | None = None
+
+
 @bp.post("/transcribe", responses={200: TranscriptionView, 202: AcceptedView})
 @mark(limit="generation", upload="picture")
 def transcribe(form: TranscriptionForm) -> Response:
     """Write down what is said in a sound; the answer is waited for, as text or subtitles where `format` says so."""
-
     wanted = form.model_dump(include={"language", "model", "word_timestamps"})
-    response = answer_of(_submit(form, wanted), show=_shown)
-    if form.format != "json" and response.status_code == 200:
-        result = TranscriptionResult.model_validate(response.get_json())
-        response.set_data(subtitles.write(result, form.format))
-        response.content_type = f"{subtitles.MEDIA_TYPES[form.format]}; charset=utf-8"
-    return response
+
+    def show(result: TranscriptionResult, job: JobView) -> dict[str, Any]:
+        return {"task_id": job.id, "status": job.status, **_fields(result)}
+
+    response = answer_of(_submit(form, wanted), show=show)
+    return _written(response, form.format) if response.status_code == 200 else response
 
 
-def _shown(result: TranscriptionResult, job: JobView) -> dict[str, Any]:
-    shown = {"task_id": job.id, "status": job.status, **result.model_dump()}
-    for segment in shown["segments"]:
+@bp.get("/transcribe/<string:task_id>", responses={200: TranscriptionTaskView})
+@mark(limit="status")
+def transcribed(path: TaskPath, query: FormatQuery) -> Response:
+    """Tell how far a transcription is, and what was said when it is done; then also as text or subtitles."""
+    shown = generation.status(path.task_id, TRANSCRIBE, _fields)
+    response = jsonify(shown)
+    return _written(response, query.format) if shown["status"] == "completed" else response
+
+
+def _fields(result: TranscriptionResult | None) -> dict[str, Any]:
+    """What of a result stands in an answer; words only where they were asked for."""
+    shown = result.model_dump() if result else {}
+    for segment in shown.get("segments", []):
         if segment["words"] is None:
             del segment["words"]
     return shown
+
+
+def _written(response: Response, form: TextFormat) -> Response:
+    """*response*, which holds a whole transcription, in *form*."""
+    if form != "json":
+        response.set_data(subtitles.write(TranscriptionResult.model_validate(response.get_json()), form))
+        response.content_type = f"{subtitles.MEDIA_TYPES[form]}; charset=utf-8"
+    return response
 
 
 def _submit(form: TranscriptionForm, wanted: dict[str, Any]) -> JobView:

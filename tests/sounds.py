@@ -64,6 +64,18 @@ def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * RATE))
 
 
+def quiet_wav(path: Path, seconds: int) -> Path:
+    """Silence at 8 kHz and 8 bits; the disk keeps no byte of it."""
+    size = seconds * 8000
+    head = b"RIFF" + (size + 36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
+    head += b"".join(number.to_bytes(width, "little") for number, width in [(1, 2), (1, 2), (8000, 4), (8000, 4)])
+    head += (1).to_bytes(2, "little") + (8).to_bytes(2, "little") + b"data" + size.to_bytes(4, "little")
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + size)
+    return path
+
+
 @pytest.fixture(scope="session")
 def sound_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with the starter set's ear and voice, pulled as a user pulls them; downloads are cached."""

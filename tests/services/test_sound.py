@@ -8,7 +8,7 @@ from faster_whisper.audio import decode_audio
 
 from services import sound
 from services.errors import Invalid
-from tests.sounds import RATE, silence, tone, write_sound
+from tests.sounds import RATE, quiet_wav, silence, tone, write_sound
 
 FORMS = [".wav", ".mp3", ".m4a", ".ogg", ".webm", ".flac", ".mp4"]
 HOURS = 3 * 3600.0
@@ -74,30 +74,18 @@ def test_a_sound_that_is_not_longer_is_one_window(tmp_path: Path) -> None:
 
 
 def test_an_hour_is_never_held_whole(tmp_path: Path) -> None:
-    path = _long_wav(tmp_path / "hour.wav", 3600)
+    path = quiet_wav(tmp_path / "hour.wav", 3600)
     longest = max(len(window.samples) for window in sound.windows(path, seconds=300))
     assert longest <= 300 * RATE
 
 
-def _long_wav(path: Path, seconds: int) -> Path:
-    """Silence at 8 kHz and 8 bits; the disk keeps no byte of it."""
-    size = seconds * 8000
-    head = b"RIFF" + (size + 36).to_bytes(4, "little") + b"WAVEfmt " + (16).to_bytes(4, "little")
-    head += b"".join(number.to_bytes(width, "little") for number, width in [(1, 2), (1, 2), (8000, 4), (8000, 4)])
-    head += (1).to_bytes(2, "little") + (8).to_bytes(2, "little") + b"data" + size.to_bytes(4, "little")
-    with path.open("wb") as file:
-        file.write(head)
-        file.truncate(len(head) + size)
-    return path
-
-
 def test_more_than_three_hours_are_refused_and_three_are_not(tmp_path: Path) -> None:
-    assert reason_of(_long_wav(tmp_path / "long.wav", 3 * 3600 + 1)) == "too_long"
-    assert sound.inspect(_long_wav(tmp_path / "x.wav", 3 * 3600), max_seconds=HOURS).seconds == pytest.approx(HOURS)
+    assert reason_of(quiet_wav(tmp_path / "long.wav", 3 * 3600 + 1)) == "too_long"
+    assert sound.inspect(quiet_wav(tmp_path / "x.wav", 3 * 3600), max_seconds=HOURS).seconds == pytest.approx(HOURS)
 
 
 def test_a_sound_of_no_length_is_told(tmp_path: Path) -> None:
-    assert reason_of(_long_wav(tmp_path / "x.wav", 0)) == "empty"
+    assert reason_of(quiet_wav(tmp_path / "x.wav", 0)) == "empty"
 
 
 @pytest.mark.parametrize("form", [".mp3", ".flac", ".webm"])
