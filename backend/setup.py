@@ -14,6 +14,7 @@ from sqlalchemy import Engine, inspect, text
 
 from blueprints.kit.uploads import sweep_uploads
 from services.assemble import Services
+from services.datasets.keeping import DatasetKeeper
 from services.domains import accounts
 from services.settings import Settings
 
@@ -29,6 +30,7 @@ def prepare(services: Services) -> None:
         made = accounts.ensure_admin(services=services)
         sweep_uploads(services.settings)
         services.files.sweep()
+        DatasetKeeper(services.database, services.settings).sweep()
     if made and made.password:
         introduce(services.settings, made.username, made.password)
 

@@ -180,10 +180,19 @@ class DatasetRows(BaseModel):
     next: int | None = Field(None, description="`after` of the next page; null at the end")
 
 
-class PageRequest(BaseModel):
-    """A page of rows as the process that reads it needs it: files in their order, each with its part's name."""
+class PageFile(BaseModel):
+    """A file of rows; with *every_line* each of its lines is a good row, as in what was made here."""
 
-    files: list[tuple[str | None, str]]
+    path: str
+    split: str | None = None
+    rows: int | None = None
+    every_line: bool = False
+
+
+class PageRequest(BaseModel):
+    """A page of rows as the process that reads it needs it: files in their order."""
+
+    files: list[PageFile]
     kind: str
     encoding: str
     after: int

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from services.datasets import paths
 from services.datasets.store import PROCESSED, RAW
 from services.datasets.writing import write_card
 from services.errors import Conflict
+from services.files import FORGOTTEN_SECONDS, PART
 from services.settings import Settings
 from services.tables.datasets import DatasetTable, DatasetVersionTable
 from services.usage import utc_now
@@ -86,6 +88,17 @@ class DatasetKeeper:
             place.unlink(missing_ok=True)
         else:
             shutil.rmtree(place, ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Remove what killed processes left half-made, a day later; how many."""
+        oldest, removed = time.time() - FORGOTTEN_SECONDS, 0
+        for folder in ("raw", "processed"):
+            for draft in (self.root / folder).glob(f"{PART}*"):
+                with suppress(FileNotFoundError):
+                    if draft.stat().st_mtime < oldest:
+                        shutil.rmtree(draft, ignore_errors=True)
+                        removed += 1
+        return removed
 
     def _new(self, owner: str, kind: str, path: str, facts: dict[str, Any]) -> DatasetTable:
         number = secrets.token_hex(8)

@@ -66,6 +66,10 @@ class Source:
         text = encodings.as_utf_8(blocks, encoding)
         return json_rows.elements(text) if kind == "json" else json_rows.lines(text)
 
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes of the file, unpacked and otherwise as they stand."""
+        return self._stream.blocks()
+
     @property
     def bounds(self) -> zip_rows.Bounds:
         """How much an archive may hold."""

@@ -126,6 +126,14 @@ class DatasetStore:
         with self._database.read() as session:
             return session.scalar(select(DatasetTable).where(DatasetTable.job_id == job_id))
 
+    def version_of_job(self, job_id: str) -> tuple[DatasetTable, DatasetVersionTable] | None:
+        """The version that the job *job_id* made already, with its data set."""
+        if not job_id:
+            return None
+        with self._database.read() as session:
+            made = session.scalar(select(DatasetVersionTable).where(DatasetVersionTable.job_id == job_id))
+            return (session.get_one(DatasetTable, made.dataset_id), made) if made else None
+
     def _look_up(self, name: str, owner: str | None) -> DatasetTable | None:
         stem = paths.bare(name)
         if name.startswith("data/"):

@@ -1,7 +1,5 @@
 """Data sets: taking files in, making training data of them, and showing both."""
 
-import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,6 @@ from services.contracts.datasets import (
     BuildRequest,
     Built,
     DatasetDetail,
-    DatasetRow,
     DatasetRows,
     DatasetsPage,
     DatasetsQuery,
@@ -21,6 +18,7 @@ from services.contracts.datasets import (
     DatasetUpload,
     DatasetVersion,
     DatasetView,
+    PageFile,
     PageRequest,
     Processed,
     ProcessRequest,
@@ -28,15 +26,14 @@ from services.contracts.datasets import (
     Scan,
     ScanRequest,
 )
-from services.datasets import making, paths, processing, scanning, templates
-from services.datasets.faults import Fault
+from services.datasets import making, pages, paths, processing, scanning, templates
 from services.datasets.keeping import DatasetKeeper
 from services.datasets.reading import Limits, Nature, Source
 from services.datasets.store import DatasetStore, described, size_mb, view
 from services.datasets.tokens import Tokens
 from services.datasets.writing import draft
 from services.errors import Cancelled, Invalid, ServiceError
-from services.tables.datasets import DatasetTable
+from services.tables.datasets import DatasetTable, DatasetVersionTable
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -115,8 +112,14 @@ def rows(reference: str, query: RowsQuery, *, services: "Services", identity: Id
     store = _store(services)
     row = store.find(reference, owner=_owner(identity))
     found = store.located(row, query.version)
+    made = found.card.get("splits")
     wanted = PageRequest(
-        files=[(None if row.kind == "raw" else name, str(path)) for name, path in found.parts.items()],
+        files=[
+            PageFile(path=str(path), split=name, rows=made[name]["rows"], every_line=True)
+            if made
+            else PageFile(path=str(path))
+            for name, path in found.parts.items()
+        ],
         kind=found.file_kind,
         encoding=found.encoding,
         after=query.after,
@@ -130,18 +133,8 @@ def rows(reference: str, query: RowsQuery, *, services: "Services", identity: Id
 @function(needs_engine=True, lane="cpu")
 def read_page(request: PageRequest, *, services: "Services") -> DatasetRows:
     """The rows that *request* asks for; read beside the web, since a page far back is a long way to read."""
-    limits = Limits.of(services.settings)
-    nature = Nature(request.kind, request.encoding)  # type: ignore[arg-type]  # A row of ours has the known words.
-
-    def good() -> Iterator[tuple[str | None, dict[str, object]]]:
-        for part, path in request.files:
-            for _, row in Source(Path(path), limits, nature).rows():
-                if not isinstance(row, Fault):
-                    yield part, row
-
-    wanted = itertools.islice(enumerate(good(), 1), request.after, request.after + request.limit)
-    page = [DatasetRow(number=number, split=part, row=row) for number, (part, row) in wanted]
-    return DatasetRows(rows=page, count=len(page), next=None)
+    found = pages.read(request, Limits.of(services.settings))
+    return DatasetRows(rows=found, count=len(found), next=None)
 
 
 @function(lane="cpu", attempts=2)
@@ -224,6 +217,8 @@ def process(request: ProcessRequest, *, services: "Services", job: Job = SILENT)
 
     Raises what `check` raises, Invalid for bad rows and when none is left; then nothing is written.
     """
+    if done := _store(services).version_of_job(job.id):
+        return _processed(*done)
     row = check(request, services=services, owner=job.owner)
     source = _store(services).located(row)
     keeper = DatasetKeeper(services.database, services.settings)
@@ -239,10 +234,14 @@ def process(request: ProcessRequest, *, services: "Services", job: Job = SILENT)
         )
         built = _build(wanted, row.size_bytes, services, job)
         made, version = keeper.add_version(folder, built, request, row, owner=job.owner, job_id=job.id)
+    return _processed(made, version)
+
+
+def _processed(made: DatasetTable, version: DatasetVersionTable) -> Processed:
     return Processed(
         id=made.id,
         version=version.version,
-        source_id=row.id,
+        source_id=version.source_id,
         path=made.path,
         splits=version.splits,
         counts=version.card["counts"],
