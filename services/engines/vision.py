@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 Seen = TypeVar("Seen")
 
-MOST_TOGETHER = 32
 MOST_WAITING = 256
-# A pass over larger pictures takes fewer of them: activations take hundreds of times the memory of a picture.
-MOST_PIXELS_A_PASS = 4_000_000
+# How many pictures go through a model together, and of how many pixels: a GPU wants many. On a processor four of
+# 224×224 were the fastest; the activations of eight no longer fit what malloc keeps, and took half as long again.
+MOST_TOGETHER = {"cuda": 32, "cpu": 4}
+MOST_PIXELS_A_PASS = {"cuda": 8_000_000, "cpu": 4 * 256 * 256}
 # Processors that keep the shape of a picture would make a strip of it that fills the memory.
 LONGEST_SHAPE = 100
 
@@ -66,7 +67,7 @@ class VisionEngine(Engine, Generic[Seen]):
         names = self._model.config.id2label
         self._labels = [str(names[number]) for number in sorted(names)]
         self._batches: Batches[Prepared, Seen] = Batches(
-            self.look, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER, max_waiting=MOST_WAITING
+            self.look, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER[self._device], max_waiting=MOST_WAITING
         )
 
     def unload(self) -> None:
@@ -96,7 +97,7 @@ class VisionEngine(Engine, Generic[Seen]):
     def look(self, looks: list[Prepared]) -> list[Seen | Exception]:
         """What the model sees on each of *looks*, in the calling thread; those of one shape go together."""
         found: dict[int, Seen | Exception] = {}
-        for numbers in _passes(looks):
+        for numbers in self._passes(looks):
             found.update(zip(numbers, self._pass([looks[number] for number in numbers]), strict=True))
         return [found[number] for number in range(len(looks))]
 
@@ -109,6 +110,17 @@ class VisionEngine(Engine, Generic[Seen]):
             return loader.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False, **options)
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise _unusable(self.row.id, str(error)) from error
+
+    def _passes(self, looks: list[Prepared]) -> Iterator[list[int]]:
+        """The numbers of those that go through the model together."""
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for number, look in enumerate(looks):
+            alike.setdefault(look.shape, []).append(number)
+        for numbers in alike.values():
+            most = MOST_PIXELS_A_PASS[self._device] // looks[numbers[0]].pixels
+            step = max(1, min(most, MOST_TOGETHER[self._device]))
+            for start in range(0, len(numbers), step):
+                yield numbers[start : start + step]
 
     def _pass(self, looks: list[Prepared]) -> list[Seen | Exception]:
         """One forward pass; where the GPU has too little memory for all, two of half the size."""
@@ -131,17 +143,6 @@ class VisionEngine(Engine, Generic[Seen]):
         with torch.inference_mode():
             inputs = {name: torch.from_numpy(array).to(self._device) for name, array in stacked.items()}
             return self._read(self._model(**inputs), looks)
-
-
-def _passes(looks: list[Prepared]) -> Iterator[list[int]]:
-    """The numbers of those that go through the model together."""
-    alike: dict[tuple[Any, ...], list[int]] = {}
-    for number, look in enumerate(looks):
-        alike.setdefault(look.shape, []).append(number)
-    for numbers in alike.values():
-        step = max(1, MOST_PIXELS_A_PASS // looks[numbers[0]].pixels)
-        for start in range(0, len(numbers), step):
-            yield numbers[start : start + step]
 
 
 def _too_long() -> Invalid:

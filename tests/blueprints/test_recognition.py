@@ -159,6 +159,11 @@ BAD = {
     "truncated": ([truncated], 422),
     "animated": ([animated], 422),
     "too many pixels": ([samples.huge_png], 422),
+    "an SVG": ([b'<svg xmlns="http://www.w3.org/2000/svg"/>'], 415),
+    "an archive": ([b"PK\x03\x04" + bytes(100)], 415),
+    "a HEIC": ([b"\0\0\0\x18ftypheic" + bytes(100)], 415),
+    "a GIF": ([lambda: encoded(Image.new("RGB", (9, 9)), "GIF")], 415),
+    "garbage": ([bytes(range(256)) * 40], 415),
     "a head alone": ([b"\xff\xd8\xff\xe0"], 422),
     "a strip": ([lambda: encoded(Image.new("1", (30_000, 1)))], 422),
 }
@@ -174,6 +179,30 @@ def test_what_is_no_picture_is_refused(post: Post, vision_services: Services, ro
     assert answer.json["detail"] == answer.json["error"]["message"]
     assert list(vision_services.files.folder("uploads").glob("*")) == []
     assert list(vision_services.files.folder("uploads").glob(".part*")) == []
+
+
+def test_a_text_in_place_of_the_file_is_told(client: FlaskClient, login: Login) -> None:
+    form = {"data": {"image": "picture.jpg"}, "content_type": "multipart/form-data"}
+    answer = client.post("/api/image-recognition/classify", headers=login(), **form)
+    assert (answer.status_code, answer.json["error"]["details"]) == (400, {"field": "image", "reason": "required"})
+
+
+def test_json_is_told_that_a_file_is_wanted(client: FlaskClient, login: Login) -> None:
+    answer = client.post("/api/image-recognition/classify", headers=login(), json={"image": "x"})
+    assert answer.status_code == 400
+
+
+def test_nobody_names_a_file_of_the_service(post: Post, vision_services: Services) -> None:
+    secret = vision_services.files.keep(encoded(cat()), "uploads", ".png", owner="somebody")
+    answer = post("classify", image=secret.name, owner="somebody")
+    assert answer.status_code == 400
+
+
+def test_a_file_that_is_too_large_is_refused(app: Flask, post: Post, vision_services: Services) -> None:
+    vision_services.settings.max_upload_mb = 1
+    answer = post("classify", b"\xff\xd8\xff" + bytes(2**20))
+    assert answer.status_code == 413
+    assert list(vision_services.files.folder("uploads").glob("*")) == []
 
 
 def test_a_picture_of_one_pixel_is_a_picture(post: Post) -> None:

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,6 +13,7 @@ from services import pictures
 from services.catalog import Catalog
 from services.contracts.recognition import Classification
 from services.engines.classifier import Classifier
+from services.engines.vision import Prepared
 from services.errors import Invalid, Unavailable
 from services.settings import Settings
 from tests.photographs import photograph
@@ -100,6 +103,54 @@ def test_a_folder_without_weights_says_so(settings: Settings, tmp_path: Path, vi
     with pytest.raises(Unavailable) as caught:
         Classifier(Catalog(settings).find(CLASSIFIER), tmp_path, settings).load()
     assert caught.value.details["reason"] == "model_unusable"
+
+
+class Hungry:
+    """A model on a GPU that has memory for *most* pictures a pass; notes how many each pass had."""
+
+    def __init__(self, model: Any, most: int) -> None:
+        self.model, self.most = model, most
+        self.config = model.config
+        self.passes: list[int] = []
+
+    def __call__(self, **inputs: Any) -> Any:
+        import torch
+
+        self.passes.append(len(inputs["pixel_values"]))
+        if self.passes[-1] > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.model(**inputs)
+
+
+@pytest.mark.parametrize(("most", "passes"), [(4, [4]), (2, [4, 2, 2]), (1, [4, 2, 1, 1, 2, 1, 1])])
+def test_with_too_little_memory_for_all_they_go_in_halves(
+    engine: Classifier, monkeypatch: pytest.MonkeyPatch, most: int, passes: list[int]
+) -> None:
+    hungry = Hungry(engine._model, most)
+    monkeypatch.setattr(engine, "_model", hungry)
+    names = ["chelsea", "coffee", "astronaut", "rocket"]
+    seen = engine.look([engine.prepare(photo(name)) for name in names])
+    assert hungry.passes == passes
+    best = [engine.labels[int(scores.argmax())] for scores in seen]
+    assert best[:2] == ["Egyptian cat", "espresso"]
+
+
+def test_with_no_memory_for_one_it_says_so_and_goes_on(engine: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_model", Hungry(engine._model, 0))
+        with pytest.raises(Unavailable) as caught:
+            classify(engine, "chelsea")
+    assert caught.value.details["reason"] == "out_of_memory"
+    assert classify(engine, "chelsea")[0].label == "Egyptian cat"
+
+
+def test_large_pictures_go_through_few_at_a_time(engine: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    counting = Hungry(engine._model, 100)
+    monkeypatch.setattr(engine, "_model", counting)
+    look = engine.prepare(photo("coffee"))
+    large = Prepared({"pixel_values": np.zeros((1, 3, 448, 448), np.float32)}, 448, 448)
+    assert len(engine.look([large, look, large, look, look])) == 5
+    assert counting.passes == [1, 1, 3]
 
 
 def test_an_unloaded_model_leaves_no_thread(vision_models: Path) -> None:
