@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-chat bench-images bench-jobs bench-local bench-recognition docs clean
+.PHONY: help serve test lint models worker bench-camera bench-chat bench-images bench-jobs bench-local bench-recognition docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,11 +23,14 @@ lint: .venv/ready-dev  ## Check style, types and the direction of imports
 models: .venv/ready  ## Pull the whole starter set of models
 	@$(BIN)/flask --app wsgi models pull starter
 
-models/smollm2-135m-instruct models/efficientnet-lite0: | .venv/ready
+models/smollm2-135m-instruct models/efficientnet-lite0 models/dlib-faces: | .venv/ready
 	@$(BIN)/flask --app wsgi models pull $(@F)
 
 worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_RUNNER=celery and REDIS_URL
 	@exec $(BIN)/celery -A backend.worker worker -Q gpu,cpu,io --loglevel WARNING
+
+bench-camera: .venv/ready-dev models/dlib-faces  ## Measure cameras: frames/s, milliseconds to an answer
+	@$(BIN)/python -m tests.bench.camera
 
 bench-chat: .venv/ready-dev  ## Measure chat beside bare proxies: requests/s, chunks/s, memory
 	@$(BIN)/python -m tests.bench.chat
