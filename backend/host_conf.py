@@ -36,7 +36,11 @@ def when_ready(server):
 
 def post_worker_init(worker):
     """Start taking jobs, and end when this worker's master is gone: an orphan would hold the models twice."""
-    worker.wsgi.extensions["services"].jobs.runner.start()
+    from services import housekeeping
+
+    services = worker.wsgi.extensions["services"]
+    services.jobs.runner.start()
+    housekeeping.start(services)
 
     def watch():
         while os.getppid() == worker.ppid:

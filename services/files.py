@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from services.database import Database
-from services.errors import NotFound, Unavailable
+from services.errors import NotFound, TooLarge, Unavailable
 from services.settings import Settings
 from services.tables.files import FileTable
 from services.usage import utc_now
@@ -96,8 +96,9 @@ class Files:
     def batch(self, *, owner: str, job_id: str | None = None) -> Iterator[Batch]:
         """Keep what is added inside, all at once at the end; after an error nothing of it stays.
 
-        Raises Unavailable when the disk is full.
+        Raises Unavailable when the disk is full, TooLarge when *owner* has no room left.
         """
+        self._check_quota(owner)
         batch = Batch(self, owner, job_id or None)
         try:
             with full_disk_told():
@@ -148,6 +149,31 @@ class Files:
             for row in rows:
                 self._of_row(row).path.unlink(missing_ok=True)
 
+    def prune(self, before: datetime) -> int:
+        """Remove what was kept before *before* (UTC), and results of that age that have no row; how many."""
+        old, removed = select(FileTable.name).where(FileTable.created_at < before).limit(NAMES_A_QUESTION), 0
+        while True:
+            with self._database.read() as session:
+                names = list(session.scalars(old))
+            if not names:
+                return removed + self._prune_strays(before)
+            self.forget(names)
+            removed += len(names)
+
+    def _prune_strays(self, before: datetime) -> int:
+        """A process that dies between a file and its row leaves the file alone."""
+        oldest, removed = before.replace(tzinfo=UTC).timestamp(), 0
+        for path in (self._settings.data_dir / "outputs").glob("*/*"):
+            with suppress(FileNotFoundError):
+                if NAME.fullmatch(path.name) and path.stat().st_mtime < oldest and not self._has(path.name):
+                    path.unlink()
+                    removed += 1
+        return removed
+
+    def _has(self, name: str) -> bool:
+        with self._database.read() as session:
+            return session.get(FileTable, name) is not None
+
     def sweep(self) -> int:
         """Remove what killed processes left half-written, a day later; how many."""
         oldest, removed = time.time() - FORGOTTEN_SECONDS, 0
@@ -157,6 +183,21 @@ class Files:
                     part.unlink()
                     removed += 1
         return removed
+
+    def _check_quota(self, owner: str) -> None:
+        """Before any work is done or paid; the last work that begins within the bound may end beyond it."""
+        most = self._settings.quota_mb * 2**20
+        if not most:
+            return
+        with self._database.read() as session:
+            taken = session.scalar(select(func.sum(FileTable.size_bytes)).where(FileTable.owner == owner)) or 0
+        if taken >= most:
+            raise TooLarge(
+                "Your files take the {most} MiB that you may have; delete some of your history first.",
+                "您的文件已达到 {most} MiB 的配额，请先删除部分历史记录。",
+                details={"reason": "quota"},
+                most=self._settings.quota_mb,
+            )
 
     def _keep(self, drafts: list[KeptFile]) -> None:
         """Files first and rows after: a row never stands for a file that is not there."""

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     """Folder for uploads, results and data sets; may lie on shared storage."""
     models_dir: Path = ROOT / "models"
     """Folder for model weights; may lie on shared storage."""
+    keep_days: int = Field(0, ge=0)
+    """Days after which results, uploads and ended jobs are removed; 0 keeps them."""
+    quota_mb: int = Field(0, ge=0)
+    """How much one user's results and uploads may take, in MiB; 0 sets no bound."""
 
     # Limits
     rate_limit_training: str = "10/hour"

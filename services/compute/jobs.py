@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -165,6 +165,10 @@ class Jobs:
     def prune(self, days: float) -> int:
         """Remove jobs that ended more than *days* ago; how many."""
         return self._queue.prune(utc_now() - timedelta(days=days))
+
+    def oldest_unfinished(self) -> datetime | None:
+        """When the oldest job that has not ended was asked for, in UTC; None where all have."""
+        return self._queue.oldest_unfinished()
 
     def _replay(self, job_id: str, owner: str, fingerprint: str) -> JobView:
         if self._queue.fingerprint(job_id) != fingerprint:

@@ -18,6 +18,8 @@ from services.tables.jobs import JobTable
 IDEMPOTENCY_HOURS = 24
 LANES = ("gpu", "cpu", "io")
 MOST_DUE = 10
+# A removal in small steps lets others write between them.
+PRUNED_AT_ONCE = 500
 
 
 class Queue:
@@ -106,8 +108,24 @@ class Queue:
     def prune(self, before: datetime) -> int:
         """Remove jobs that ended before *before*, with their events; how many."""
         old = and_(JobTable.status.in_(["completed", "failed", "canceled"]), JobTable.finished_at < before)
-        with self._database.begin() as connection:
-            return len(connection.scalars(delete(JobTable).where(old).returning(JobTable.number)).all())
+        some = select(JobTable.number).where(old).limit(PRUNED_AT_ONCE).scalar_subquery()
+        removed = 0
+        while True:
+            with self._database.begin() as connection:
+                gone = len(
+                    connection.scalars(
+                        delete(JobTable).where(JobTable.number.in_(some)).returning(JobTable.number)
+                    ).all()
+                )
+            removed += gone
+            if gone < PRUNED_AT_ONCE:
+                return removed
+
+    def oldest_unfinished(self) -> datetime | None:
+        """When the oldest job that has not ended was asked for; None where all have."""
+        waits = JobTable.status.in_(["queued", "running"])
+        with self._database.read() as session:
+            return session.scalar(select(func.min(JobTable.created_at)).where(waits))
 
     def _find_key(self, owner: str, key: str) -> str | None:
         with self._database.read() as session:
