@@ -87,3 +87,14 @@ def test_the_row_is_a_row() -> None:
     (code,) = blocks("README.md", "toml")
     ((name, row),) = tomllib.loads(code).items()
     assert CatalogRow.model_validate({"id": name, **row}).sources[0].hub
+
+
+@pytest.mark.slow
+def test_curl_paints_and_films_and_watches(open_server: LiveServer) -> None:
+    token = open_server.login()["Authorization"].removeprefix("Bearer ")
+    paint, watch = example("bash", "/api/text-to-video/generate", open_server).split("curl -N")
+    painted, filmed = run("bash", "-c", f"TOKEN={token}; " + paint.replace("curl ", "curl -s ")).split("}{")
+    assert json.loads(painted + "}")["image_url"].startswith("/outputs/images/")
+    task_id = json.loads("{" + filmed)["task_id"]
+    seen = run("bash", "-c", f"TOKEN={token}; curl -sN" + watch.replace("TASK_ID", task_id))
+    assert '"status":"completed"' in seen
