@@ -1,7 +1,7 @@
 """Sounds for tests: real speech by the starter voice, tones and silence, in the forms that people send."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from services.settings import Settings
 
 RATE = 16_000
 SENTENCE = "The quick brown fox jumps over the lazy dog."
-SUFFIXES_OF_CODECS = {
+# Whisper takes the same words again and again for its own stammer and tries anew; a story has none of that.
+STORY = (
+    "Early in the morning the fisherman carried his nets down to the harbor. The water was calm, and a thin mist "
+    "covered the islands. His daughter had packed bread, cheese, and two green apples for the trip. They rowed past "
+    "the old lighthouse, where seven gulls were sleeping on the rail. Nobody had lived there since the winter of the "
+    "great storm. Before noon their boat was heavy with silver fish. On the way home a strong wind came up from the "
+    "west. The girl held the rope while her father lowered the sail. When they reached the pier, their neighbors "
+    "were waiting with baskets and warm soup. That evening the whole village danced in the market square."
+)
+CODECS = {
     ".wav": "pcm_s16le",
     ".mp3": "libmp3lame",
     ".m4a": "aac",
@@ -28,14 +37,15 @@ SUFFIXES_OF_CODECS = {
     ".mp4": "aac",
 }
 Samples = Any
+Speak = Callable[[str], Samples]
 
 
 def write_sound(target: Path, samples: Samples, *, rate: int = RATE, options: dict[str, str] | None = None) -> Path:
     """*samples*, floats from -1 to 1, as the sound file that *target*'s name says."""
     whole = (np.clip(samples, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
     with av.open(str(target), "w", options=options or {}) as container:
-        encoder_rate = 48_000 if SUFFIXES_OF_CODECS[target.suffix] == "libopus" else rate
-        stream = container.add_stream(SUFFIXES_OF_CODECS[target.suffix], rate=encoder_rate, layout="mono")
+        encoder_rate = 48_000 if CODECS[target.suffix] == "libopus" else rate
+        stream = container.add_stream(CODECS[target.suffix], rate=encoder_rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
         frame.sample_rate = rate
         for part in _parts(frame, stream):
@@ -89,15 +99,30 @@ def sound_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spoken(sound_models: Path) -> Samples:
-    """`SENTENCE`, spoken by the starter voice: samples at `RATE`."""
+def speak(sound_models: Path) -> Speak:
+    """Says a text with the starter voice: samples at `RATE`."""
     from piper import PiperVoice
 
     voice = PiperVoice.load(sound_models / "piper-en-us-joe" / "en_US-joe-medium.onnx")
-    pieces = [chunk.audio_float_array for chunk in voice.synthesize(SENTENCE)]
-    whole = np.concatenate(pieces)
-    at = np.arange(0, len(whole), voice.config.sample_rate / RATE)
-    return np.interp(at, np.arange(len(whole)), whole)
+
+    def say(text: str) -> Samples:
+        whole = np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text)])
+        at = np.arange(0, len(whole), voice.config.sample_rate / RATE)
+        return np.interp(at, np.arange(len(whole)), whole)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def spoken(speak: Speak) -> Samples:
+    """`SENTENCE`, spoken."""
+    return speak(SENTENCE)
+
+
+@pytest.fixture(scope="session")
+def story(speak: Speak) -> Samples:
+    """`STORY`, spoken: about 40 seconds."""
+    return speak(STORY)
 
 
 @pytest.fixture(scope="session")

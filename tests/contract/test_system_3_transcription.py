@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from tests.live import LiveServer, all_pids, wait_for
-from tests.sounds import RATE, SENTENCE, Samples, silence, words_of, write_sound
+from tests.sounds import RATE, SENTENCE, Samples, words_of, write_sound
 
 CANCEL_SECONDS = 2.0
 
@@ -26,11 +26,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, sound_models: Path) -> Iter
 
 
 @pytest.fixture(scope="module")
-def minutes(spoken: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five minutes in which somebody says the same sentence again and again."""
-    once = np.concatenate([spoken, silence(0.5)])
-    times = round(300 * RATE / len(once))
-    return write_sound(tmp_path_factory.mktemp("long") / "long.mp3", np.tile(once, times))
+def minutes(story: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some minutes in which somebody tells the same story again and again."""
+    return write_sound(tmp_path_factory.mktemp("long") / "long.mp3", np.tile(story, 5))
 
 
 def transcribe(server: LiveServer, path: Path, *, headers: Any = None, **fields: str) -> requests.Response:
