@@ -15,6 +15,7 @@ from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import AcceptedView, answer_of, submit
 from services import filetypes, subtitles
 from services.contracts.jobs import JobView
+from services.contracts.speech import SpeechRequest, SpeechResult
 from services.contracts.transcription import (
     Language,
     ModelName,
@@ -26,6 +27,7 @@ from services.contracts.transcription import (
 
 bp = make_blueprint("audio", url_prefix="/api/audio", about="Speech to text and text to speech (system 3)")
 TRANSCRIBE = "transcription.transcribe"
+SPEAK = "speech.synthesize"
 # What is not known by its first bytes may still be one of the many forms that FFmpeg reads.
 SOUNDS = {"audio", "video", filetypes.UNKNOWN}
 
@@ -69,6 +71,22 @@ class TranscriptionTaskView(BaseModel):
     error: dict[str, Any] | None = None
 
 
+class SpeechTaskView(BaseModel):
+    """A text on its way to be spoken; what is documented stands there when it is completed."""
+
+    task_id: str = Field(examples=["550e8400-e29b-41d4-a716-446655440000"])
+    status: str = Field(examples=["completed"], description="processing, completed, failed or canceled")
+    progress: float = Field(0, examples=[100], description="0 to 100, by sentences")
+    audio_url: str | None = Field(None, examples=["/outputs/audio/0123456789abcdef0123456789abcdef.mp3"])
+    duration: float | None = Field(None, examples=[1.5], description="Of the file, in seconds")
+    format: str | None = Field(None, examples=["mp3"])
+    sample_rate: int | None = Field(None, examples=[22050])
+    model: str | None = Field(None, examples=["piper-en-us-joe"])
+    language: str | None = Field(None, examples=["en"])
+    gender: str | None = Field(None, examples=["male"])
+    error: dict[str, Any] | None = None
+
+
 @bp.post("/transcribe", responses={200: TranscriptionView, 202: AcceptedView})
 @mark(limit="generation", upload="picture")
 def transcribe(form: TranscriptionForm) -> Response:
@@ -89,6 +107,28 @@ def transcribed(path: TaskPath, query: FormatQuery) -> Response:
     shown = generation.status(path.task_id, TRANSCRIBE, _fields)
     response = jsonify(shown)
     return _written(response, query.format) if shown["status"] == "completed" else response
+
+
+@bp.post("/synthesize", responses={200: SpeechTaskView, 202: SpeechTaskView})
+@mark(limit="generation")
+def synthesize(body: SpeechRequest) -> Response:
+    """Say a text by a voice of its language; the answer is waited for and says where the sound lies."""
+    return generation.finish(SPEAK, body, _spoken)
+
+
+@bp.get("/synthesize/<string:task_id>", responses={200: SpeechTaskView})
+@mark(limit="status")
+def synthesized(path: TaskPath) -> dict[str, Any]:
+    """Tell how far a text is spoken, and where the sound lies when it is done."""
+    return generation.status(path.task_id, SPEAK, _spoken)
+
+
+def _spoken(result: SpeechResult | None) -> dict[str, Any]:
+    """What of a result stands in a task."""
+    if result is None:
+        return {"audio_url": None}
+    shown = {"format", "sample_rate", "model", "language", "gender"}
+    return {"audio_url": result.url, "duration": result.duration, **result.model_dump(include=shown)}
 
 
 def _fields(result: TranscriptionResult | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from services.compute.runners import open_runner
 from services.contracts.models import CatalogRow
 from services.credentials import StoredCredentials
 from services.database import Database, open_database
-from services.engines import diffusion_rows, vision_rows
+from services.engines import diffusion_rows, espeak_rows, vision_rows, vits_rows
 from services.engines.pool import ModelPool
 from services.files import Files
 from services.keyuse import KeyUses
@@ -73,5 +73,6 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
 
 
 def _rows_here(models_dir: Path) -> list[CatalogRow]:
-    """Models whose folders lie under MODELS_DIR without a row in the catalog's file."""
-    return [*diffusion_rows.rows(models_dir), *vision_rows.rows(models_dir)]
+    """Models without a row in the catalog's file: those whose folders lie under MODELS_DIR, and espeak-ng's voices."""
+    found = [*diffusion_rows.rows(models_dir), *vision_rows.rows(models_dir), *vits_rows.rows(models_dir)]
+    return [*found, *espeak_rows.rows()]

@@ -71,7 +71,7 @@ class Catalog:
 
     def installed(self, row: CatalogRow) -> bool:
         """Whether the weights of *row* are here; a remote model needs none."""
-        if not row.local:
+        if not row.local or row.bundled:
             return True
         # A folder under the model's name appears whole, by one rename; what was made here has no manifest.
         return (self.folder(row) / MANIFEST).is_file() if row.sources else self.folder(row).is_dir()
@@ -160,6 +160,8 @@ class Catalog:
         return bool(provider and provider.key_setting and getattr(self._settings, provider.key_setting))
 
     def _installed_at(self, row: CatalogRow) -> datetime:
+        if row.bundled:
+            return datetime.min.replace(tzinfo=UTC)
         if row.sources:
             return self.manifest(row).installed_at
         return datetime.fromtimestamp(self.folder(row).stat().st_mtime, UTC)

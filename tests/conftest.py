@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.sounds",
     "tests.tiny_models",
     "tests.vision_models",
+    "tests.voices",
 ]
 
 ADMIN_PASSWORD = "correct-horse-battery"

@@ -56,6 +56,15 @@ class ChatFlags(BaseModel):
     context_tokens: int | None = None
 
 
+class VoiceFlags(BaseModel):
+    """What a voice speaks: languages in the form of `services/languages.py`, none given means that nobody knows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    languages: list[str] = []
+    genders: list[Literal["female", "male"]] = []
+
+
 class Package(BaseModel):
     """One archive of the package index, known by its checksum before anything in it is read."""
 
@@ -129,6 +138,9 @@ class CatalogRow(BaseModel):
     retired: bool = False
     max_tokens: int | None = None
     flags: ChatFlags = ChatFlags()
+    voice: VoiceFlags = VoiceFlags()
+    bundled: bool = False
+    """Its data came with the packages that are installed: there is nothing to pull."""
 
     @model_validator(mode="after")
     def _answers_somewhere(self) -> "CatalogRow":

@@ -1,0 +1,90 @@
+"""Speech: choose the voice, let it say one sentence after another, and keep the sound."""
+
+from typing import TYPE_CHECKING
+
+from services import sentences, voices
+from services.compute.progress import SILENT, Job
+from services.compute.registry import Lane, function
+from services.contracts.speech import Manner, Speaker, SpeechRequest, SpeechResult
+from services.errors import Invalid
+from services.files import KeptFile
+from services.soundfiles import SoundWriter
+from services.voices import Voice
+
+if TYPE_CHECKING:
+    from services.assemble import Services
+
+# Between two sentences, at the usual speed.
+PAUSE_SECONDS = 0.25
+# Voices that are small run beside what has the GPU.
+LANES: dict[str, Lane] = {"vits": "gpu"}
+
+
+def lane(request: SpeechRequest, *, services: "Services", owner: str) -> Lane:  # noqa: ARG001 - voices are everybody's
+    """Where a job for *request* waits its turn.
+
+    Raises what `voices.choose` raises, so that a wrong voice or language is told before a job is made.
+    """
+    return LANES.get(voices.choose(request, services=services).row.engine or "", "cpu")
+
+
+@function(lane="cpu", lane_of=lane, needs_engine=True, attempts=2)
+def synthesize(request: SpeechRequest, *, services: "Services", job: Job = SILENT) -> SpeechResult:
+    """The text of *request* as a sound that is kept as the owner's of *job*; nothing of it after an error.
+
+    Each sentence goes to the file as it is said. Raises NotFound, Unavailable and Invalid as `voices.choose`
+    does, Invalid for a text in which nothing can be said, and Cancelled between two sentences.
+    """
+    voice = voices.choose(request, services=services)
+    row = voice.row
+    with (
+        services.pool.lease(row, lambda: services.catalog.path(row)) as speaker,
+        services.files.batch(owner=job.owner, job_id=job.id) as batch,
+    ):
+        assert isinstance(speaker, Speaker)
+        draft = batch.draft("audio", f".{request.format}")
+        sound = _write(request, voice, speaker, draft, job)
+    return _describe(request, voice, draft, sound)
+
+
+def _write(request: SpeechRequest, voice: Voice, speaker: Speaker, draft: KeptFile, job: Job) -> SoundWriter:
+    """The sound, whole in the draft's part."""
+    own = speaker.own(Manner(request.speed, request.pitch, voice.gender))
+    rest_speed, rest_pitch = request.speed / own.speed, request.pitch - own.pitch
+    parts = sentences.split(request.text)
+    spoken = 0
+    with SoundWriter(draft.part, request.format, speaker.sample_rate, speed=rest_speed, pitch=rest_pitch) as sound:
+        for number, sentence in enumerate(parts):
+            job.progress(number / len(parts), sentence=number + 1, sentences=len(parts))
+            pcm = speaker.say(sentence, own)
+            if pcm and spoken:
+                sound.silence(PAUSE_SECONDS / own.speed)
+            sound.write(pcm)
+            spoken += len(pcm)
+        if not spoken:
+            raise _nothing_to_say()
+    job.check()
+    return sound
+
+
+def _describe(request: SpeechRequest, voice: Voice, draft: KeptFile, sound: SoundWriter) -> SpeechResult:
+    return SpeechResult(
+        name=draft.name,
+        url=draft.url,
+        media_type=draft.media_type,
+        format=request.format,
+        duration=round(sound.seconds, 3),
+        sample_rate=sound.sample_rate,
+        model=voice.row.id,
+        language=voice.language,
+        gender=voice.gender,
+    )
+
+
+def _nothing_to_say() -> Invalid:
+    return Invalid(
+        "text",
+        "Nothing in the text can be said by this voice.",
+        "文本中没有该语音可以朗读的内容。",
+        reason="nothing_to_say",
+    )
