@@ -91,7 +91,7 @@ class Socket:
     def check(self) -> None:
         """End the view if nobody is there, or should be."""
         self.switch.check()
-        if not self._server.connected:
+        if not (self._server.connected and self._server.thread.is_alive()):
             raise ConnectionClosed(self._server.close_reason, self._server.close_message)
         if self._token and time.monotonic() > self._recheck_at:
             self._identify(self._token)

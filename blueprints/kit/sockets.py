@@ -16,6 +16,7 @@ from typing import Any
 from flask import g, request
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed
+from wsproto.utilities import RemoteProtocolError
 
 from blueprints.kit.auth import allows_anonymous
 from blueprints.kit.blueprint import Blueprint
@@ -71,7 +72,8 @@ class _Gate:
             def gated(*arguments: Any, **values: Any) -> Any:
                 _refuse_strangers()
                 _steady(self._most_bytes)
-                return view(*arguments, **values)
+                with _handshake_told():
+                    return view(*arguments, **values)
 
             self._bp.route(path, **options)(gated)
             return gated
@@ -94,6 +96,18 @@ def _refuse_strangers() -> None:
             '"auth", "token": "…"}.',
             '不要在 URL 中携带令牌；请使用 Authorization 请求头，或在首条消息中发送 {"type": "auth", "token": "…"}。',
         )
+
+
+@contextmanager
+def _handshake_told() -> Iterator[None]:
+    """Turn the error of a broken handshake into Malformed; nothing of it is answered yet."""
+    try:
+        yield
+    except RemoteProtocolError as error:
+        raise Malformed(
+            "This is not the handshake of a WebSocket; it is in RFC 6455, section 4.1.",
+            "WebSocket 握手请求无效，格式见 RFC 6455 第 4.1 节。",
+        ) from error
 
 
 def _steady(most_bytes: int) -> None:

@@ -123,10 +123,11 @@ class SteadyConnection:
             self._server.close(TOO_BIG, f"a message may have {self.most_bytes} bytes at most")
 
     def _drop_older(self) -> None:
-        waiting = self._server.input_buffer
-        if self.newest and len(waiting) > 1:
-            self.dropped += len(waiting) - 1
-            del waiting[:-1]
+        # The reading thread may append meanwhile, so what is counted is what is removed.
+        older = len(self._server.input_buffer) - 1
+        if self.newest and older > 0:
+            self.dropped += older
+            del self._server.input_buffer[:older]
 
     def _is_full(self) -> bool:
         waiting = self._server.input_buffer

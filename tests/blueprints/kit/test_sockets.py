@@ -3,6 +3,7 @@
 import json
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -179,6 +180,35 @@ def test_a_plain_request_is_400(echo: LiveServer, token: str) -> None:
     assert answer.json()["error"]["code"] == "INVALID_REQUEST"
 
 
+@pytest.mark.parametrize("missing", ["Sec-WebSocket-Key", "Sec-WebSocket-Version"])
+def test_a_broken_handshake_is_400(echo: LiveServer, missing: str) -> None:
+    header = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+    header |= {"Sec-WebSocket-Version": "13"}
+    del header[missing]
+    answer = requests.get(f"{echo.url}/echo/socket", headers=header, timeout=SECONDS)
+    assert answer.status_code == 400
+    assert "RFC 6455" in answer.json()["detail"]
+
+
+def test_sockets_leave_no_file_open(echo: LiveServer, token: str) -> None:
+    def visit() -> None:
+        client = connect(echo, "/echo/socket", token)
+        client.send("hello")
+        hear(client)
+        client.close()
+
+    visit()
+    before = open_sockets(echo)
+    for _ in range(30):
+        visit()
+    wait_for(lambda: open_sockets(echo) <= before, what="the files to be closed", seconds=10)
+
+
+def open_sockets(server: LiveServer) -> int:
+    links = [link for pid in server.processes() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(str(link.readlink()).startswith("socket:") for link in links)
+
+
 def test_large_messages_go_there_and_back_whole(echo: LiveServer, token: str) -> None:
     client, text = connect(echo, "/echo/socket", token), "ä" * (MOST_BYTES // 2 - 100)
     client.send(text)
@@ -332,9 +362,10 @@ def test_a_stop_says_1012_at_once(tmp_path: Path) -> None:
     client = connect(server, "/echo/socket")
     client.send("hello")
     assert hear(client) == {"heard": "hello", "user": "anonymous"}
-    stopping = threading.Thread(target=server.stop)
+    stopping, begun = threading.Thread(target=server.stop), time.monotonic()
     stopping.start()
     assert close_of(client) == (1012, "the server is restarting")
+    assert time.monotonic() - begun < 5
     client.shutdown()
     stopping.join(20)
     assert server.process.returncode == 0
