@@ -49,7 +49,7 @@ class TranscriptionView(TranscriptionResult):
     status: str = Field(examples=["completed"])
 
 
-class TaskPath(BaseModel):
+class TranscriptionPath(BaseModel):
     task_id: str = Field(max_length=64)
 
 
@@ -102,7 +102,7 @@ def transcribe(form: TranscriptionForm) -> Response:
 
 @bp.get("/transcribe/<string:task_id>", responses={200: TranscriptionTaskView})
 @mark(limit="status")
-def transcribed(path: TaskPath, query: FormatQuery) -> Response:
+def transcribed(path: TranscriptionPath, query: FormatQuery) -> Response:
     """Tell how far a transcription is, and what was said when it is done; then also as text or subtitles."""
     shown = generation.status(path.task_id, TRANSCRIBE, _fields)
     response = jsonify(shown)
@@ -118,7 +118,7 @@ def synthesize(body: SpeechRequest) -> Response:
 
 @bp.get("/synthesize/<string:task_id>", responses={200: SpeechTaskView})
 @mark(limit="status")
-def synthesized(path: TaskPath) -> dict[str, Any]:
+def synthesized(path: TranscriptionPath) -> dict[str, Any]:
     """Tell how far a text is spoken, and where the sound lies when it is done."""
     return generation.status(path.task_id, SPEAK, _spoken)
 
