@@ -1,8 +1,11 @@
 """Every error that reaches Flask leaves as the one body; the table is in `blueprints/kit/problems.py`."""
 
 import logging
+import sqlite3
 
 from flask import Flask, Response, current_app, g, jsonify
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable
 
 from blueprints.kit.problems import BY_HTTP_STATUS, INTERNAL_ERROR, describe, error_body, say, status_of
@@ -24,6 +27,8 @@ def register_errors(app: Flask) -> None:
     """Let *app* answer every error with the one body."""
     app.register_error_handler(ServiceError, tell_service_error)
     app.register_error_handler(HTTPException, tell_http_error)
+    app.register_error_handler(OperationalError, tell_database_error)
+    app.register_error_handler(NoConnection, tell_database_error)
     app.register_error_handler(Exception, tell_unknown_error)
 
 
@@ -53,6 +58,22 @@ def tell_http_error(error: HTTPException) -> Response:
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def tell_database_error(error: OperationalError | NoConnection) -> Response:
+    """A database that is away, full or overrun; a wrong statement, which SQLite calls the same, is a fault of ours."""
+    driver_error = getattr(error, "orig", None)
+    if getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return tell_unknown_error(error)
+    current_app.logger.error("the database does not answer", exc_info=error)
+    return tell_service_error(
+        Unavailable(
+            "The database does not answer; try again in a moment.",
+            "数据库暂时无法使用，请稍后重试。",
+            retry_after_seconds=5,
+            details={"reason": "database"},
+        )
+    )
 
 
 def tell_unknown_error(error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -9,6 +10,7 @@ from flask.testing import FlaskClient
 
 from backend.app import create_app
 from services.assemble import Services
+from services.database import open_database
 
 Login = Callable[..., dict[str, str]]
 
@@ -92,6 +94,21 @@ def test_health_names_what_fails(services: Services) -> None:
     assert answer.status_code == 503
     assert answer.json["checks"]["database"] == "failed: OSError"
     assert answer.json["checks"]["disk"] == "ok"
+
+
+def test_a_database_that_is_away_is_503(services: Services) -> None:
+    away = replace(services, database=open_database("sqlite:////nowhere/at/all.db"))
+    body = {"username": "admin", "password": "x"}
+    answer = create_app(services=away).test_client().post("/api/v1/login", json=body)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json["error"]["details"] == {"reason": "database"}
+    assert "nowhere" not in answer.text
+
+
+def test_a_wrong_statement_is_a_fault_of_ours(services: Services, tmp_path: Path) -> None:
+    empty = replace(services, database=open_database(f"sqlite:///{tmp_path}/empty.db"))
+    body = {"username": "admin", "password": "x"}
+    assert create_app(services=empty).test_client().post("/api/v1/login", json=body).status_code == 500
 
 
 def test_metrics_count_requests_and_tokens(client: FlaskClient, login: Login, services: Services) -> None:

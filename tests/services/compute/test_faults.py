@@ -1,5 +1,6 @@
 """Real processes die, disks fill, connections break: no job is lost or done twice, and each has its reason."""
 
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -117,6 +118,32 @@ def test_a_full_disk_is_the_job_s_reason(web: House, tmp_path: Path, start_proce
     job = web.run("fill", gate=tmp_path / "file")
     assert (job.status, reason(job)) == ("failed", "disk_full")
     assert web.run("echo").status == "completed"
+
+
+def test_the_end_of_a_job_waits_for_room_in_the_database(web: House, tmp_path: Path, start_process: Start) -> None:
+    host, gate, runs = start_process(HOST), tmp_path / "gate", tmp_path / "runs"
+    job = web.submit("walk", gate=gate, runs=runs)
+    wait_for(runs.exists, what="the job to begin")
+    # What is written to the end of a long log fails; the process's own log is short.
+    fill_database(web)
+    resource.prlimit(host.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    gate.touch()
+    log = web.services.settings.instance_dir / "process.log"
+    wait_for(lambda: "the end of a job could not be written" in log.read_text(), what="a failed write")
+    assert web.jobs.show(job.id).status == "running"
+    resource.prlimit(host.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ended = web.end_of(job)
+    assert (ended.status, ended.attempt) == ("completed", 1)
+    assert attempts(runs) == [1]
+
+
+def fill_database(house: House) -> None:
+    """Let SQLite's write-ahead log grow."""
+    many = (
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000) SELECT hex(randomblob(64)) AS x"
+    )
+    with house.services.database.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE filler AS {many} FROM n")
 
 
 def test_a_killed_celery_worker_s_job_is_done_by_the_next(
