@@ -74,12 +74,16 @@ def _by_mark(block: bytes) -> Encoding | None:
 
 
 def _by_nuls(block: bytes) -> Encoding | None:
-    """UTF-16 without a mark: separators and ends of lines have a NUL on one side, and no other text has NULs."""
+    """UTF-16 without a mark: line ends have a NUL on one side, and no other text has NULs."""
     head = block[:4096]
     even, odd = head[::2].count(0), head[1::2].count(0)
-    if max(even, odd) < len(head) * 0.01:
+    if max(even, odd) < len(head) * 0.01 or min(even, odd) * 4 > max(even, odd):
         return None
-    return "utf-16-le" if odd > even * 4 else "utf-16-be" if even > odd * 4 else None
+    line_end, name = (b"\n\0", "utf-16-le") if odd > even else (b"\0\n", "utf-16-be")
+    # Bytes of other characters may be those of line ends; in other files with NULs hardly one stands beside them.
+    ends, pairs = head.count(b"\n"), head.count(line_end)
+    known = pairs * 2 > ends if ends else max(even, odd) > len(head) * 0.2
+    return name if known else None  # type: ignore[return-value]
 
 
 def _by_characters(window: bytes) -> Encoding:

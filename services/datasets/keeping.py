@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Update, delete, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import make_transient
 
 from services.contracts.datasets import Built, ProcessRequest
 from services.database import Database
@@ -107,21 +108,33 @@ class DatasetKeeper:
         )
 
     def _add(self, row: DatasetTable, location: str, take: Callable[[Path], bool]) -> bool:
-        """Insert *row* at the first free place; whether its path was free."""
+        """Insert *row* and *take* the first free place for it; whether its path was free.
+
+        The row is there first, invisible, so that no file lies there for a moment as if the operator had put it.
+        """
         stem = paths.bare(location)
-        apart = f"{stem}~{row.id[-8:]}{location[len(stem) :]}"
-        for place in (location, apart):
-            if not take(self.root / place):
-                continue
+        version, row.version = row.version, 0
+        for place in (location, f"{stem}~{row.id[-8:]}{location[len(stem) :]}"):
             row.location = place
-            try:
+            with suppress(IntegrityError):
                 with self._database.write() as session:
                     session.add(row)
-                return True
-            except IntegrityError:
-                _let_go(self.root / place)
-                return False
+                if take(self.root / place):
+                    row.version = version
+                    self._set(row.id, version=version)
+                    return True
+                self._set(row.id, version=None)
+                make_transient(row)
         return False
+
+    def _set(self, dataset_id: str, *, version: int | None) -> None:
+        """Show a new row as *version*, or take it back."""
+        this = DatasetTable.id == dataset_id
+        with self._database.write() as session:
+            if version is None:
+                session.execute(delete(DatasetTable).where(this))
+            elif version:
+                session.execute(update(DatasetTable).where(this).values(version=version))
 
     def _claim(self, asked: ProcessRequest, built: Built, owner: str) -> DatasetTable:
         """The row of *owner*'s data set of that name; a new one is invisible until its first version is there."""
@@ -185,11 +198,3 @@ def _make(place: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _let_go(place: Path) -> None:
-    with suppress(OSError):
-        if place.is_dir():
-            place.rmdir()
-        else:
-            place.unlink()

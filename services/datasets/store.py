@@ -17,6 +17,8 @@ from services.tables.datasets import DatasetTable, DatasetVersionTable
 
 RAW, PROCESSED = "data/raw", "data/processed"
 MIB = 2**20
+# Here the service keeps what users sent and what it made for them.
+NOT_BY_HAND = {"uploads", "outputs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ class DatasetStore:
         row = self._look_up(name, owner)
         if row is not None:
             return self.located(row, version)
-        for candidate in (name,) if name.startswith("data/") else (f"{PROCESSED}/{name}", f"data/{name}"):
+        candidates = [name] if name.startswith("data/") else [f"{PROCESSED}/{name}", f"{RAW}/{name}", f"data/{name}"]
+        for candidate in candidates:
             if found := self._by_hand(candidate, field):
                 return found
         raise _not_here(reference)
@@ -156,23 +159,28 @@ class DatasetStore:
         return found[0] if found else None
 
     def _by_hand(self, label: str, field: str) -> Located | None:
-        """What lies at *label* though no row tells of it."""
+        """What lies at *label* though no row tells of it: the operator put it there, and all may read it."""
         place = paths.inside(self.root, label.removeprefix("data/"), field=field)
-        relative = label.removeprefix("data/")
-        with self._database.read() as session:
-            if session.scalar(select(DatasetTable.id).where(DatasetTable.location == relative)):
-                return None
-        if place.is_file():
-            parts = {"train": place}
-        elif place.is_dir():
-            parts = {name: file for name in PARTS if (file := place / f"{name}.jsonl").is_file()}
-            only = sorted(place.glob("*.json*"))
-            parts = parts or ({"train": only[0]} if len(only) == 1 else {})
-        else:
-            parts = {}
-        if not parts:
+        # Where a link inside leads counts, and so does each folder on the way.
+        steps = place.relative_to(self.root.resolve()).parts
+        if not steps or steps[0] in NOT_BY_HAND or any(step.startswith(".") for step in steps):
             return None
-        return Located("", "", place.name, label, place if place.is_dir() else place.parent, parts, "")
+        above = ["/".join(steps[:count]) for count in range(1, len(steps) + 1)]
+        with self._database.read() as session:
+            if session.scalar(select(DatasetTable.id).where(DatasetTable.location.in_(above))):
+                return None
+        parts = _parts_of(place)
+        folder = place if place.is_dir() else place.parent
+        return Located("", "", place.name, label, folder, parts, "") if parts else None
+
+
+def _parts_of(place: Path) -> dict[str, Path]:
+    """The files at *place*: those named for a part, else the only one there is."""
+    if place.is_file():
+        return {"train": place}
+    parts = {name: file for name in PARTS if (file := place / f"{name}.jsonl").is_file()}
+    only = sorted(place.glob("*.json*"))
+    return parts or ({"train": only[0]} if len(only) == 1 else {})
 
 
 def view(row: DatasetTable) -> DatasetView:
