@@ -92,8 +92,9 @@ def unpack(sent: Any, options: CameraOptions) -> tuple[bytes, CameraOptions]:
         frame = FrameMessage.model_validate(sent)
     except ValidationError as error:
         raise as_error(error.errors(include_url=False)) from error
-    changed = {"mode": frame.mode} if frame.mode else {}
-    return decode(frame.data), options.model_copy(update=changed)
+    # A model and a threshold are those of one mode; a frame of the other one is looked at as by default.
+    is_other = frame.mode is not None and frame.mode != options.mode
+    return decode(frame.data), CameraOptions(mode=frame.mode) if is_other else options
 
 
 def decode(data: str) -> bytes:

@@ -12,7 +12,7 @@ FrameId = Annotated[str, Field(max_length=LONGEST_ID)] | int | float | None
 
 
 class CameraOptions(BaseModel):
-    """How frames are looked at, where a frame does not say otherwise."""
+    """How frames are looked at that do not name the other mode."""
 
     mode: Mode = "faces"
     model: str | None = Field(None, max_length=256)
