@@ -13,6 +13,7 @@ from services.credentials import StoredCredentials
 from services.database import Database, open_database
 from services.engines import diffusion_rows, espeak_rows, vision_rows, vits_rows
 from services.engines.pool import ModelPool
+from services.face_index import FaceIndexes
 from services.files import Files
 from services.keyuse import KeyUses
 from services.outbound import Outbound
@@ -36,6 +37,7 @@ class Services:
     jobs: Jobs
     pool: ModelPool
     files: Files
+    faces: FaceIndexes
     usage: UsageWriter
     key_uses: KeyUses
 
@@ -65,6 +67,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
         jobs=Jobs(database, settings, open_runner(settings, place)),
         pool=ModelPool(settings),
         files=Files(settings, database),
+        faces=FaceIndexes(database),
         usage=UsageWriter(database),
         key_uses=KeyUses(database),
     )

@@ -167,7 +167,11 @@ class Settings(BaseSettings):
     cpu_threads: int = 0
     """Threads of a local engine; 0 takes every core."""
 
-    audio_child_seconds: float = 60
+    face_threshold: float = Field(0.5, ge=0, le=1)
+    """Least confidence at which a face is somebody's; 0.5 is a distance of 0.6 between dlib's embeddings."""
+    face_keep_photos: bool = False
+    """Keeps the photos that faces are registered from, in `data/uploads`; else only what was measured of them."""
+    audio_child_seconds: float = 300
     """A longer sound is transcribed in a process of its own, which takes seconds to start and ends at once."""
 
     # Jobs

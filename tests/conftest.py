@@ -21,6 +21,7 @@ from services.domains import accounts, models
 from services.settings import Settings
 
 pytest_plugins = [
+    "tests.face_models",
     "tests.fakes.fixtures",
     "tests.guards",
     "tests.live",

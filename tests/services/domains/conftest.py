@@ -10,6 +10,7 @@ from services.assemble import Services
 from services.credentials import StoredCredentials
 from services.database import open_database
 from services.domains import accounts
+from services.face_index import FaceIndexes
 from services.files import Files
 from services.keyuse import KeyUses
 
@@ -28,6 +29,7 @@ def stored(request: pytest.FixtureRequest, services: Services) -> Iterator[Servi
         key_uses=KeyUses(database),
         credentials=StoredCredentials(database),
         files=Files(services.settings, database),
+        faces=FaceIndexes(database),
     )
     accounts.ensure_admin(services=over)
     yield over

@@ -1,0 +1,167 @@
+"""Who is nearest: all that one owner registered with one model as a matrix in memory, searched whole.
+
+An index is loaded once and then follows the database by its version, so it is right whoever writes: each
+search asks for one row first. Products in float32 find who may be nearest, distances in float64 who is.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from services import face_store
+from services.database import Database
+from services.face_store import Changes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Matrix = np.ndarray[Any, Any]
+
+MOST_BYTES = 2**30
+FACES_A_PRODUCT = 16
+LEAST_ROOM = 64
+# A sum of n products in float32 is off by n half units in the last place at most; twice, and as much again.
+SLACK_UNITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Who is nearest to a face, and how far their embeddings are apart."""
+
+    face_id: str
+    distance: float
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Embeddings, the squares of their lengths, and whose they are; *count* rows of the arrays are filled."""
+
+    matrix: "Matrix"
+    squares: "Matrix"
+    face_ids: list[str]
+    count: int
+
+    def shown(self) -> "_Rows":
+        """The rows as they are now: later ones go where nobody who has this reads."""
+        return _Rows(self.matrix[: self.count], self.squares[: self.count], self.face_ids, self.count)
+
+    def append(self, face_ids: list[str], added: "Matrix") -> None:
+        import numpy as np
+
+        rows = slice(self.count, self.count + len(added))
+        self.matrix[rows] = added
+        self.squares[rows] = np.einsum("ij,ij->i", added, added, dtype=np.float64)
+        self.face_ids += face_ids
+        self.count += len(added)
+
+    def only(self, left: set[str]) -> "_Rows":
+        """The rows of *left* alone, in arrays of their own: a search may still read the old ones."""
+        rows = [row for row, face_id in enumerate(self.face_ids) if face_id in left]
+        return _Rows(self.matrix[rows], self.squares[rows], [self.face_ids[row] for row in rows], len(rows))
+
+    def with_room(self, more: int) -> "_Rows":
+        """These rows with room for *more*: the first load takes what it needs, later ones double what there is."""
+        import numpy as np
+
+        if self.count + more <= len(self.matrix):
+            return self
+        room = max(self.count + more, 2 * self.count, LEAST_ROOM)
+        matrix, squares = np.empty((room, self.matrix.shape[1]), np.float32), np.empty(room, np.float32)
+        matrix[: self.count], squares[: self.count] = self.matrix[: self.count], self.squares[: self.count]
+        return _Rows(matrix, squares, self.face_ids, self.count)
+
+
+class _Index:
+    """The embeddings of one owner and one model. `refreshed()` may be called from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._version = self._removals = 0
+        self._rows: _Rows | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        rows = self._rows
+        return rows.matrix.nbytes + rows.squares.nbytes if rows else 0
+
+    def refreshed(self, owner: str, model: str, database: Database) -> _Rows | None:
+        """What the database has now; None when that is nothing."""
+        with self._lock:
+            changes = face_store.changes(owner, model, self._version, self._removals, database=database)
+            if changes:
+                self._follow(changes)
+            return self._rows.shown() if self._rows and self._rows.count else None
+
+    def _follow(self, changes: Changes) -> None:
+        import numpy as np
+
+        if self._rows and changes.left is not None:
+            self._rows = self._rows.only(changes.left)
+        if changes.photos:
+            added = np.frombuffer(b"".join(embedding for _, embedding in changes.photos), "<f4")
+            added = added.reshape(len(changes.photos), -1)
+            rows = self._rows or _Rows(added[:0], np.empty(0, np.float32), [], 0)
+            self._rows = rows.with_room(len(added))
+            self._rows.append([face_id for face_id, _ in changes.photos], added)
+        self._version, self._removals = changes.version, changes.removals
+
+
+class FaceIndexes:
+    """Every index that is in memory; the longest unused leave when they take more than *most_bytes* together."""
+
+    def __init__(self, database: Database, *, most_bytes: int = MOST_BYTES) -> None:
+        self._database = database
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._indexes: OrderedDict[tuple[str, str], _Index] = OrderedDict()
+
+    def nearest(self, owner: str, model: str, embeddings: list[bytes]) -> list[Nearest | None]:
+        """Who of *owner*'s persons is nearest to each of *embeddings*; None when nobody is registered.
+
+        Exact, and as new as the database at the call. Safe from many threads and beside other processes.
+        """
+        import numpy as np
+
+        shown = self._index(owner, model).refreshed(owner, model, self._database)
+        self._make_room()
+        if shown is None:
+            return [None] * len(embeddings)
+        asked = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(embeddings), -1)
+        found: list[Nearest | None] = []
+        for start in range(0, len(asked), FACES_A_PRODUCT):
+            found += _search(shown, asked[start : start + FACES_A_PRODUCT])
+        return found
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the indexes take."""
+        return sum(index.size_bytes for index in list(self._indexes.values()))
+
+    def _index(self, owner: str, model: str) -> _Index:
+        with self._lock:
+            index = self._indexes.setdefault((owner, model), _Index())
+            self._indexes.move_to_end((owner, model))
+            return index
+
+    def _make_room(self) -> None:
+        with self._lock:
+            while len(self._indexes) > 1 and self.size_bytes > self._most_bytes:
+                self._indexes.popitem(last=False)
+
+
+def _search(shown: _Rows, asked: "Matrix") -> list[Nearest]:
+    import numpy as np
+
+    # The square of what is asked adds the same to each distance, so it is left out.
+    squared = shown.squares[:, None] - 2 * (shown.matrix @ asked.T)
+    longest = float(np.sqrt(shown.squares.max()))
+    found = []
+    for column, embedding in zip(squared.T, asked.astype(np.float64), strict=True):
+        scale = longest * (longest + 2 * float(np.linalg.norm(embedding)))
+        slack = SLACK_UNITS * asked.shape[1] * float(np.finfo(np.float32).eps) * scale
+        near = np.flatnonzero(column <= column.min() + slack)
+        distances = np.linalg.norm(shown.matrix[near].astype(np.float64) - embedding, axis=1)
+        best = int(distances.argmin())
+        found.append(Nearest(shown.face_ids[int(near[best])], float(distances[best])))
+    return found
