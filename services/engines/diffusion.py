@@ -81,8 +81,7 @@ class Diffusion(Engine, ImageModel, VideoModel):
         with self._task(request.ability, job) as pipeline:
             given = self._words(request, pipeline) | {"strength": request.strength if source else None}
             given |= _start(pipeline, source, request) if source else {}
-            given = tasks.arguments(pipeline, given)
-            tasks.check_strength(pipeline, given)
+            given = tasks.with_a_step(pipeline, tasks.arguments(pipeline, given))
             painted = []
             for number in range(request.n):
                 steps = StepCounter(job, number, request.n)

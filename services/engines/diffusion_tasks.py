@@ -1,6 +1,7 @@
 """What a pipeline can do, and the request in its own words: read from the signatures of diffusers' classes."""
 
 import inspect
+import math
 from typing import Any
 
 from services.contracts.models import Ability
@@ -133,18 +134,15 @@ def usual_pixels(pipeline: Any) -> int:
     return (sample * factor) ** 2 if isinstance(sample, int) else USUAL_PIXELS
 
 
-def check_strength(pipeline: Any, given: dict[str, Any]) -> None:
-    """Raise Invalid when `strength` leaves no step to be done."""
+def with_a_step(pipeline: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """*given* with a `strength` that leaves a step to be done: 0 becomes the least change that there is."""
     steps = used(pipeline, given)["num_inference_steps"]
-    if "strength" in given and steps and int(steps * given["strength"]) < 1:
-        raise Invalid(
-            "strength",
-            "strength {strength} leaves none of {steps} steps; raise one of them.",
-            "strength 为 {strength} 时 {steps} 步中没有可执行的步骤，请增大其中之一。",
-            reason="too_small",
-            strength=given["strength"],
-            steps=steps,
-        )
+    if "strength" not in given or not steps or int(steps * given["strength"]) >= 1:
+        return given
+    least = 1 / steps
+    while int(steps * least) < 1:  # 49 times 1/49 is a little less than 1.
+        least = math.nextafter(least, 1)
+    return given | {"strength": least}
 
 
 def check_side(name: str, value: int | None, step: int) -> None:

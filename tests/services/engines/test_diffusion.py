@@ -249,11 +249,15 @@ def test_a_size_that_the_pipeline_refuses(engine: Open, tmp_path: Path) -> None:
     assert not (tmp_path / "film").exists()
 
 
-@pytest.mark.parametrize(("steps", "strength"), [(3, 0.0), (3, 0.3), (1, 0.99)])
-def test_a_strength_that_leaves_no_step(engine: Open, steps: int, strength: float) -> None:
-    with pytest.raises(Invalid) as caught:
-        paint(engine("tiny-sd"), photo()[1], image="0" * 32 + ".png", num_inference_steps=steps, strength=strength)
-    assert caught.value.field == "strength"
+@pytest.mark.parametrize("model", ["tiny-sd", "tiny-sdxl"])
+@pytest.mark.parametrize(("steps", "strength"), [(3, 0.0), (3, 0.3), (1, 0.99), (49, 0.0)])
+def test_a_strength_that_leaves_no_step_does_one(engine: Open, model: str, steps: int, strength: float) -> None:
+    job = Steps()
+    painted = paint(
+        engine(model), photo()[1], job, image="0" * 32 + ".png", num_inference_steps=steps, strength=strength
+    )
+    used = painted.parameters["strength"]
+    assert used == pytest.approx(1 / steps) and len(job.told) == 1
 
 
 def test_a_model_that_paints_does_not_film(engine: Open, tmp_path: Path) -> None:
