@@ -5,6 +5,7 @@ pydantic as None, so this asks again which it was. It also runs `json.loads` ove
 the prompt "123" into a number; `FormModel` reads the form itself.
 """
 
+from functools import cache
 from typing import Any, Self, get_args, get_origin
 
 from flask import request
@@ -56,6 +57,19 @@ class Upload(FileStorage):
 
 class FormModel(BaseModel):
     """A form whose values stay as they were sent; file fields are `Upload` or `list[Upload] = []`."""
+
+    @classmethod
+    @cache
+    def model_json_schema(cls, **options: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The schema for the API document.
+
+        The library asks for one without options at each request, to know which values it shall parse as JSON: none,
+        since brackets nested deep enough break that parser, and since making the schema took longer than all else.
+        """
+        if options:
+            return super().model_json_schema(**options)
+        names = [info.alias or name for name, info in cls.model_fields.items()]
+        return {"properties": {name: {"type": "string", "format": "binary"} for name in names}}
 
     @classmethod
     def model_validate(cls, obj: Any = None, **options: Any) -> Self:  # noqa: ARG003 - the library names it

@@ -192,6 +192,11 @@ def test_json_is_told_that_a_file_is_wanted(client: FlaskClient, login: Login) -
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("value", ["[" * 200_000, '{"a":' * 100_000, "9" * 5000])
+def test_a_field_that_is_a_trap_for_parsers_is_a_wrong_field(post: Post, value: str) -> None:
+    assert post("classify", encoded(cat()), top_k=value).status_code == 422
+
+
 def test_nobody_names_a_file_of_the_service(post: Post, vision_services: Services) -> None:
     secret = vision_services.files.keep(encoded(cat()), "uploads", ".png", owner="somebody")
     answer = post("classify", image=secret.name, owner="somebody")
