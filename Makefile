@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-camera bench-chat bench-images bench-jobs bench-local bench-recognition docs clean
+.PHONY: help serve test lint models worker bench-camera bench-chat bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -23,7 +23,7 @@ lint: .venv/ready-dev  ## Check style, types and the direction of imports
 models: .venv/ready  ## Pull the whole starter set of models
 	@$(BIN)/flask --app wsgi models pull starter
 
-models/smollm2-135m-instruct models/efficientnet-lite0 models/dlib-faces: | .venv/ready
+models/smollm2-135m-instruct models/efficientnet-lite0 models/dlib-faces models/whisper-base models/piper-en-us-joe: | .venv/ready
 	@$(BIN)/flask --app wsgi models pull $(@F)
 
 worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_RUNNER=celery and REDIS_URL
@@ -34,6 +34,9 @@ bench-camera: .venv/ready-dev models/dlib-faces  ## Measure cameras: frames/s, m
 
 bench-chat: .venv/ready-dev  ## Measure chat beside bare proxies: requests/s, chunks/s, memory
 	@$(BIN)/python -m tests.bench.chat
+
+bench-data: .venv/bench/ready  ## Measure data sets beside the library datasets: rows/s, memory
+	@$(BIN)/python -m tests.bench.data
 
 bench-images: .venv/ready-dev  ## Measure local pictures beside diffusers called directly
 	@$(BIN)/python -m tests.bench.images
@@ -46,6 +49,9 @@ bench-local: .venv/ready-dev models/smollm2-135m-instruct  ## Measure local chat
 
 bench-recognition: .venv/ready-dev models/efficientnet-lite0  ## Measure recognition beside its engine called directly
 	@$(BIN)/python -m tests.bench.recognition
+
+bench-transcription: .venv/ready-dev models/whisper-base models/piper-en-us-joe  ## Measure transcription beside faster-whisper
+	@$(BIN)/python -m tests.bench.transcription
 
 docs: .venv/ready  ## Write .env.example and README's route tables from the code
 	@$(BIN)/flask --app wsgi documents write
@@ -60,6 +66,11 @@ docs: .venv/ready  ## Write .env.example and README's route tables from the code
 .venv/ready-dev: requirements-dev.txt .venv/ready
 	@echo "Installing what tests need into .venv"
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv/bench/ready: tests/bench/requirements.txt .venv/ready-dev
+	@echo "Installing what is measured beside the service into .venv/bench"
+	@$(PIP) --no-deps --upgrade --target .venv/bench -r tests/bench/requirements.txt
 	@touch $@
 
 clean:  ## Remove the virtual environment and caches; data, models and the database stay

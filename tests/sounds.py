@@ -74,6 +74,20 @@ def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * RATE))
 
 
+def starter_voice(models_dir: Path) -> Speak:
+    """Says a text with the starter voice of *models_dir*: samples at `RATE`."""
+    from piper import PiperVoice
+
+    voice = PiperVoice.load(models_dir / "piper-en-us-joe" / "en_US-joe-medium.onnx")
+
+    def say(text: str) -> Samples:
+        whole = np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text)])
+        at = np.arange(0, len(whole), voice.config.sample_rate / RATE)
+        return np.interp(at, np.arange(len(whole)), whole)
+
+    return say
+
+
 def quiet_wav(path: Path, seconds: int) -> Path:
     """Silence at 8 kHz and 8 bits; the disk keeps no byte of it."""
     size = seconds * 8000
@@ -101,16 +115,7 @@ def sound_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def speak(sound_models: Path) -> Speak:
     """Says a text with the starter voice: samples at `RATE`."""
-    from piper import PiperVoice
-
-    voice = PiperVoice.load(sound_models / "piper-en-us-joe" / "en_US-joe-medium.onnx")
-
-    def say(text: str) -> Samples:
-        whole = np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text)])
-        at = np.arange(0, len(whole), voice.config.sample_rate / RATE)
-        return np.interp(at, np.arange(len(whole)), whole)
-
-    return say
+    return starter_voice(sound_models)
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +126,7 @@ def spoken(speak: Speak) -> Samples:
 
 @pytest.fixture(scope="session")
 def story(speak: Speak) -> Samples:
-    """`STORY`, spoken: about 40 seconds."""
+    """`STORY`, spoken: half a minute."""
     return speak(STORY)
 
 
