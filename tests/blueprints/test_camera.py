@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +17,9 @@ import websocket
 from PIL import Image, ImageDraw
 from websocket import WebSocket, create_connection
 
+from tests.face_models import FACES, astronaut, found_again
 from tests.live import LiveServer, wait_for
+from tests.test_truth import blocks
 from tests.vision_models import SIDE, SPOT
 
 SECONDS = 60
@@ -23,11 +27,14 @@ SPOTS = "/ws/camera?mode=detect&model=spot-finder"
 
 
 @pytest.fixture(scope="module")
-def camera(tmp_path_factory: pytest.TempPathFactory, vision_models: Path) -> Iterator[LiveServer]:
-    """gunicorn with gevent and an engine host."""
+def camera(tmp_path_factory: pytest.TempPathFactory, vision_models: Path, face_models: Path) -> Iterator[LiveServer]:
+    """gunicorn with gevent and an engine host, which has detectors and the starter's faces."""
+    models = tmp_path_factory.mktemp("models")
+    for folder in [*vision_models.iterdir(), face_models / FACES]:
+        (models / folder.name).symlink_to(folder)
     server = LiveServer(
         tmp_path_factory.mktemp("camera"),
-        MODELS_DIR=str(vision_models),
+        MODELS_DIR=str(models),
         AUTH="open",
         CPU_THREADS="1",
         RATE_LIMIT_DEFAULT="10000/minute",
@@ -101,6 +108,26 @@ def test_boxes_move_with_what_moves(connect: Any) -> None:
         }
         assert seen["ms"] > 0
         assert near(seen, x, y)
+
+
+def test_a_face_that_is_registered_is_known_again(camera: LiveServer, connect: Any) -> None:
+    client = connect("/ws/camera")
+    client.send_binary(encoded(found_again(), "JPEG"))
+    assert [face["name"] for face in hear(client)["faces"]] == ["unknown"]
+    photo = {"image": ("astronaut.jpg", encoded(astronaut(), "JPEG"))}
+    url = f"{camera.url}/api/face-recognition/register"
+    assert requests.post(url, files=photo, data={"name": "Eileen"}, timeout=SECONDS).ok
+    client.send_binary(encoded(found_again(), "JPEG"))
+    answer = hear(client)
+    assert (answer["type"], answer["id"], [face["name"] for face in answer["faces"]]) == ("result", 2, ["Eileen"])
+
+
+def test_one_camera_may_ask_for_faces_and_for_things(connect: Any) -> None:
+    client = connect(SPOTS)
+    client.send(text_frame(mode="faces", id=1))
+    assert hear(client)["faces"] == []
+    client.send(text_frame(id=2))
+    assert near(hear(client), 100, 100)
 
 
 def test_a_frame_is_seen_as_the_route_for_pictures_sees_it(camera: LiveServer, connect: Any) -> None:
@@ -272,3 +299,23 @@ def test_a_stop_ends_cameras_at_once(tmp_path: Path, vision_models: Path) -> Non
     stopping.join(30)
     assert (kind, int.from_bytes(data[:2])) == (websocket.ABNF.OPCODE_CLOSE, 1012)
     assert server.process.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node plays the browser")
+def test_the_example_of_the_readme_films(camera: LiveServer, tmp_path: Path) -> None:
+    (code,) = [code for code in blocks("README.md", "js") if "/ws/camera" in code]
+    file = tmp_path / "frame.jpg"
+    file.write_bytes(frame())
+    call = f"""
+        const picture = new Blob([require("fs").readFileSync({str(file)!r})]);
+        let seen = 0;
+        const show = (answer) => {{ console.log(JSON.stringify(answer)); if (++seen === 2) process.exit(); }};
+        watch({camera.url!r}, {camera.login()["Authorization"].removeprefix("Bearer ")!r}, () => picture, show);
+    """
+    named = code.replace("mode=detect", "mode=detect&model=spot-finder")
+    ran = subprocess.run(
+        ["node", "--experimental-websocket", "-e", named + call], capture_output=True, text=True, timeout=60, check=True
+    )
+    first, second = map(json.loads, ran.stdout.splitlines())
+    assert (first["id"], second["id"]) == (1, 2)
+    assert near(second, 100, 100)
