@@ -63,9 +63,11 @@ class VisionEngine(Engine, Generic[Seen]):
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._processor = self._open(transformers.AutoImageProcessor, backend="pil")
-        self._model = self._open(getattr(transformers, self.auto_class), use_safetensors=True).to(self._device).eval()
+        # Weights that were saved in halves too: pictures come in fp32, and a processor is slower with less.
+        options = {"use_safetensors": True, "dtype": torch.float32}
+        self._model = self._open(getattr(transformers, self.auto_class), **options).to(self._device).eval()
         names = self._model.config.id2label
-        self._labels = [str(names[number]) for number in sorted(names)]
+        self._labels = [str(names.get(number, number)) for number in range(max(names) + 1)]
         self._batches: Batches[Prepared, Seen] = Batches(
             self.look, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER[self._device], max_waiting=MOST_WAITING
         )

@@ -94,6 +94,23 @@ def test_many_at_once_find_what_each_finds_alone(engine: Open, name: str) -> Non
     assert [plain(together[number]) for number in range(len(asked))] == [plain(found) for found in alone]
 
 
+def test_weights_in_halves_are_as_good(settings: Settings, tmp_path: Path, engine: Open, vision_models: Path) -> None:
+    from transformers import AutoModelForObjectDetection
+
+    AutoModelForObjectDetection.from_pretrained(vision_models / "hand-set").half().save_pretrained(tmp_path)
+    processor = "preprocessor_config.json"
+    (tmp_path / processor).write_bytes((vision_models / "hand-set" / processor).read_bytes())
+    row = next(row for row in detector_rows() if row.id == "hand-set")
+    halves = Detector(row, tmp_path, settings.model_copy(update={"cpu_threads": 1}))
+    halves.load()
+    found = halves.detect(photo(), threshold=0.5, owner="ann")
+    halves.unload()
+    whole = engine("hand-set").detect(photo(), threshold=0.5, owner="ann")
+    assert [each.label for each in found] == [each.label for each in whole]
+    for one, other in zip(found, whole, strict=True):
+        assert one.bbox == pytest.approx(other.bbox, abs=0.5)
+
+
 # With heads set by hand
 
 
