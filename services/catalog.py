@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from services.contracts.models import Ability, CatalogRow, ChatFlags, Manifest
 from services.errors import NotFound, Unavailable
@@ -49,6 +49,8 @@ class Catalog:
     def __init__(
         self, settings: Settings, *, file: Path = CATALOG_FILE, more_rows: Callable[[], Iterable[CatalogRow]] = list
     ) -> None:
+        if unknown := set(settings.models_by_ability) - set(get_args(Ability)):
+            raise ValueError(f"DEFAULT_MODELS: there are no abilities {unknown}; there are {get_args(Ability)}")
         self._settings = settings
         self._file = file
         self._more_rows = more_rows
@@ -139,8 +141,8 @@ class Catalog:
         return Route(name, provider.name, row.upstream_model or model, row.flags, row)
 
     def _default(self, ability: Ability) -> Route:
-        if ability == "chat" and self._settings.default_chat_model:
-            return self.resolve(self._settings.default_chat_model, ability)
+        if chosen := self._settings.models_by_ability.get(ability):
+            return self.resolve(chosen, ability)
         rows = [row for row in self.rows(ability) if not row.retired]
         installed = [row for row in rows if row.local and self.installed(row)]
         if installed:
@@ -148,11 +150,15 @@ class Catalog:
         with_key = (row for row in rows if self._operator_has_key(row))
         if first := next(with_key, None):
             return _route(first)
+        # The starter's, where it has one, since its source is the nearest; else the first that could be had.
+        could = sorted((row for row in rows if row.sources), key=lambda row: not row.starter)
+        command = f"flask models pull {could[0].id if could else 'starter'}"
         raise Unavailable(
-            "No model for {ability} is installed and no provider has a key; run: flask models pull starter",
-            "没有可用于 {ability} 的模型，也未配置服务商密钥，请运行：flask models pull starter",
-            details={"reason": "no_model", "command": "flask models pull starter"},
+            "No model for {ability} is installed and no provider has a key; run: {command}",
+            "没有可用于 {ability} 的模型，也未配置服务商密钥，请运行：{command}",
+            details={"reason": "no_model", "command": command},
             ability=ability,
+            command=command,
         )
 
     def _operator_has_key(self, row: CatalogRow) -> bool:

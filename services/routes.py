@@ -89,7 +89,7 @@ def _default(ability: Ability, services: "Services", owner: str) -> Route:
         route = services.catalog.resolve(None, ability)
     except Unavailable as error:
         unavailable = error
-    if route and (route.provider == LOCAL or (ability == "chat" and services.settings.default_chat_model)):
+    if route and (route.provider == LOCAL or ability in services.settings.models_by_ability):
         return with_credentials(route, services, owner)
     for credentials in services.credentials.of(owner):
         if credentials.is_active and (own := _own_default(credentials, ability, services)):

@@ -132,6 +132,18 @@ class Settings(BaseSettings):
     """Anthropic's base URL, without `/v1`."""
     default_chat_model: str = ""
     """Model for a chat that names none; empty takes the newest installed, then the first provider with a key."""
+    default_models: str = ""
+    """The same for other abilities, such as `text-to-image=demo, transcription=whisper-small`."""
+
+    # The annotator
+    default_api_endpoint: str = ""
+    """Full URL that describes pictures where a request names none; nothing is appended to it."""
+    default_api_key: str = ""
+    """Key for that address; it is sent nowhere else."""
+    default_model: str = ""
+    """Vision model where a request names none; empty takes the one that the provider's document names."""
+    demo_mode: bool = False
+    """Describes pictures from their own pixels, offline; each row is marked as a demonstration."""
 
     # Upstream calls
     allow_http_upstreams: bool = False
@@ -211,6 +223,15 @@ class Settings(BaseSettings):
     @cached_property
     def upstreams(self) -> list[str]:
         return _parts(self.allowed_upstreams)
+
+    @cached_property
+    def models_by_ability(self) -> dict[str, str]:
+        """The model of each ability for which the operator chose one."""
+        chosen = {"chat": self.default_chat_model}
+        for part in _parts(self.default_models):
+            ability, _, model = part.partition("=")
+            chosen[ability.strip()] = model.strip()
+        return {ability: model for ability, model in chosen.items() if model}
 
     @cached_property
     def sqlalchemy_url(self) -> str:

@@ -251,12 +251,24 @@ def test_what_was_made_here_is_known_by_its_folder(settings: Settings) -> None:
 def test_nothing_named_and_nothing_there(catalog: Catalog) -> None:
     with pytest.raises(Unavailable) as caught:
         catalog.resolve(None, "chat")
-    assert caught.value.details == {"reason": "no_model", "command": "flask models pull starter"}
+    assert caught.value.details == {"reason": "no_model", "command": f"flask models pull {CHAT}"}
+
+
+def test_the_command_brings_a_model_that_can_do_it(catalog: Catalog) -> None:
+    with pytest.raises(Unavailable) as caught:
+        catalog.resolve(None, "object-detection")
+    wanted = caught.value.details["command"].rpartition(" ")[2]
+    assert "object-detection" in catalog.find(wanted).abilities
 
 
 def test_the_setting_comes_first(catalog: Catalog, install: Callable[..., None]) -> None:
     install(CHAT)
     assert with_settings(catalog, default_chat_model="demo").resolve("", "chat").provider == "demo"
+    chosen = with_settings(catalog, default_models="text-to-image=demo, speech = espeak-en")
+    assert chosen.resolve(None, "text-to-image").provider == "demo"
+    assert chosen.resolve(None, "chat").name == CHAT
+    with pytest.raises(ValueError, match="there are no abilities"):
+        with_settings(catalog, default_models="painting=demo")
 
 
 def test_then_the_newest_installed(settings: Settings, install: Callable[..., None]) -> None:
