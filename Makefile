@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-camera bench-chat bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription docs clean
+.PHONY: help serve test lint models worker bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,9 @@ bench-chat: .venv/ready-dev  ## Measure chat beside bare proxies: requests/s, ch
 
 bench-data: .venv/bench/ready  ## Measure data sets beside the library datasets: rows/s, memory
 	@$(BIN)/python -m tests.bench.data
+
+bench-faces: .venv/ready-dev  ## Measure the search for a face among 1,000, 10,000 and 100,000
+	@$(BIN)/python -m tests.bench.faces
 
 bench-images: .venv/ready-dev  ## Measure local pictures beside diffusers called directly
 	@$(BIN)/python -m tests.bench.images
