@@ -4,9 +4,10 @@ Whatever FFmpeg reads is read, the sound of a film too. Playlists and the like a
 files and addresses, which are not the sender's to read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,18 +105,30 @@ def windows(path: Path, *, seconds: float, field: str = "audio") -> Iterator[Win
 
 def _blocks(path: Path, field: str) -> Iterator["Block"]:
     """The samples of *path* as 16-bit integers, some seconds at a time."""
+    with _opened(path, field) as (container, stream):
+        # A radio's stream may go from stereo to mono, and a chain of Ogg files from one rate to another.
+        for _, frames in groupby(_frames(container, stream, field), key=_form):
+            yield from map(_integers, _resampled(frames))
+
+
+def _resampled(frames: Iterable["AudioFrame"]) -> Iterator["AudioFrame"]:
+    """*frames*, which are of one form, as 16-bit mono at `SAMPLE_RATE`."""
     import av
 
-    with _opened(path, field) as (container, stream):
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-        fifo = av.AudioFifo()
-        for frame in _frames(container, stream, field):
-            fifo.write(frame)
-            # Handing over each frame by itself takes three times as long.
-            if fifo.samples >= GROUPED_SAMPLES:
-                yield from map(_integers, resampler.resample(fifo.read()))
-        yield from map(_integers, resampler.resample(fifo.read()) if fifo.samples else [])
-        yield from map(_integers, resampler.resample(None))
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+    fifo = av.AudioFifo()
+    for frame in frames:
+        fifo.write(frame)
+        # Handing over each frame by itself takes three times as long.
+        if fifo.samples >= GROUPED_SAMPLES:
+            yield from resampler.resample(fifo.read())
+    if fifo.samples:
+        yield from resampler.resample(fifo.read())
+    yield from resampler.resample(None)
+
+
+def _form(frame: "AudioFrame") -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _frames(container: "InputContainer", stream: "AudioStream", field: str) -> Iterator["AudioFrame"]:
@@ -152,7 +165,7 @@ def _opened(path: Path, field: str) -> "Iterator[tuple[InputContainer, AudioStre
                 raise _broken(field)
             yield container, stream
     except (av.FFmpegError, ValueError) as error:
-        # PyAV says ValueError where a sound changes its form in the middle.
+        # PyAV says ValueError for some headers that no sound has.
         raise _broken(field) from error
 
 

@@ -40,12 +40,20 @@ Samples = Any
 Speak = Callable[[str], Samples]
 
 
-def write_sound(target: Path, samples: Samples, *, rate: int = RATE, options: dict[str, str] | None = None) -> Path:
+def write_sound(
+    target: Path,
+    samples: Samples,
+    *,
+    rate: int = RATE,
+    layout: str = "mono",
+    codec: str | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
     """*samples*, floats from -1 to 1, as the sound file that *target*'s name says."""
+    codec = codec or CODECS[target.suffix]
     whole = (np.clip(samples, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
     with av.open(str(target), "w", options=options or {}) as container:
-        encoder_rate = 48_000 if CODECS[target.suffix] == "libopus" else rate
-        stream = container.add_stream(CODECS[target.suffix], rate=encoder_rate, layout="mono")
+        stream = container.add_stream(codec, rate=48_000 if codec == "libopus" else rate, layout=layout)
         frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
         frame.sample_rate = rate
         for part in _parts(frame, stream):
@@ -56,7 +64,7 @@ def write_sound(target: Path, samples: Samples, *, rate: int = RATE, options: di
 
 def _parts(frame: Any, stream: Any) -> Any:
     """*frame* as the encoder of *stream* wants it: of its form and rate, in pieces of its size."""
-    resampler = av.AudioResampler(stream.format.name, "mono", stream.rate)
+    resampler = av.AudioResampler(stream.format.name, stream.layout.name, stream.rate)
     fifo = av.AudioFifo()
     for part in [*resampler.resample(frame), *resampler.resample(None)]:
         part.pts = None

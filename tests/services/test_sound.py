@@ -45,6 +45,31 @@ def test_samples_are_those_of_faster_whisper(tmp_path: Path, form: str) -> None:
     np.testing.assert_array_equal(window.samples, decode_audio(str(path)))
 
 
+@pytest.mark.parametrize(("codec", "layout", "rate"), [("pcm_s24le", "5.1", 96_000), ("pcm_u8", "stereo", 8000)])
+def test_any_number_of_channels_becomes_one(tmp_path: Path, codec: str, layout: str, rate: int) -> None:
+    path = write_sound(tmp_path / "x.wav", tone(2, rate=rate), rate=rate, codec=codec, layout=layout)
+    (window,) = rest(path)
+    assert len(window.samples) == pytest.approx(2 * RATE, abs=2)
+    assert np.abs(window.samples).max() > 0.1
+
+
+def test_a_sound_that_changes_its_form_in_the_middle_is_read_to_its_end(tmp_path: Path) -> None:
+    first = write_sound(tmp_path / "first.mp3", tone(2), options={"write_xing": "0"})
+    second = tone(2, rate=44_100)
+    other = write_sound(tmp_path / "x.mp3", second, rate=44_100, layout="stereo", options={"write_xing": "0"})
+    first.write_bytes(first.read_bytes() + other.read_bytes())
+    assert sum(len(window.samples) for window in rest(first)) == pytest.approx(4 * RATE, rel=0.1)
+
+
+def test_a_recording_that_was_never_finished_is_read(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "x.wav", tone(2))
+    data = bytearray(path.read_bytes())
+    size = data.index(b"data") + 4
+    data[4:8] = data[size : size + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    assert sound.inspect(path, max_seconds=HOURS).seconds == pytest.approx(2, abs=0.01)
+
+
 def test_the_sound_of_a_film_is_read(tmp_path: Path) -> None:
     from tests.sounds import write_film
 
