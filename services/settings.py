@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     def upstreams(self) -> list[str]:
         return _parts(self.allowed_upstreams)
 
-    @cached_property
+    @property
     def models_by_ability(self) -> dict[str, str]:
         """The model of each ability for which the operator chose one."""
         chosen = {"chat": self.default_chat_model}
