@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -287,18 +288,21 @@ def test_options_of_the_url_reach_the_model(connect: Any) -> None:
     assert hear(client)["detections"] == []
 
 
-def test_a_stop_ends_cameras_at_once(tmp_path: Path, vision_models: Path) -> None:
+@pytest.mark.slow
+def test_a_stop_ends_a_camera_whose_model_still_loads(tmp_path: Path, vision_models: Path) -> None:
     server = LiveServer(tmp_path, MODELS_DIR=str(vision_models), AUTH="open", CPU_THREADS="1").start()
     client = create_connection(server.url.replace("http", "ws") + SPOTS, timeout=SECONDS, suppress_origin=True)
     client.send_binary(frame())
-    assert hear(client)["type"] == "result"
-    stopping = threading.Thread(target=server.stop)
+    wait_for(lambda: frames_on_disk(server), what="the frame to be taken up", seconds=10)
+    stopping, begun = threading.Thread(target=server.stop), time.monotonic()
     stopping.start()
     kind, data = client.recv_data(control_frame=True)
+    assert time.monotonic() - begun < 5
     client.shutdown()
-    stopping.join(30)
+    stopping.join(40)
     assert (kind, int.from_bytes(data[:2])) == (websocket.ABNF.OPCODE_CLOSE, 1012)
     assert server.process.returncode == 0
+    assert not frames_on_disk(server)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node plays the browser")

@@ -146,6 +146,7 @@ def test_a_wrong_header_is_4401_and_says_so_in_chinese(echo: LiveServer) -> None
     assert close_of(client) == (4401, "令牌无效，请重新登录。")
 
 
+@pytest.mark.slow
 def test_silence_instead_of_a_login_ends_after_ten_seconds(echo: LiveServer) -> None:
     code, reason = close_of(connect(echo, "/echo/socket"))
     assert code == 4401
@@ -357,6 +358,7 @@ def test_a_socket_is_no_request_in_the_log(echo: LiveServer, token: str) -> None
     assert "Traceback" not in "".join(line.get("exception", "") for line in lines if "a fault" not in str(line))
 
 
+@pytest.mark.slow
 def test_a_stop_says_1012_at_once(tmp_path: Path) -> None:
     server = Echo(tmp_path, AUTH="open").start()
     client = connect(server, "/echo/socket")
