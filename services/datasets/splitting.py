@@ -18,8 +18,8 @@ FAN_BITS = 6
 FAN = 64
 # What Python adds to a row of bytes: the tuple, two objects and a place in a list.
 ROW_BYTES = 200
-MEMORY_BYTES = 24 * 2**20
-WRITE_BYTES = 128 * 1024
+MEMORY_BYTES = 8 * 2**20
+WRITE_BYTES = 64 * 1024
 HEAD = struct.Struct(f"<{KEY_BYTES}sI")
 
 Keyed = tuple[bytes, bytes]
