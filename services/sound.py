@@ -207,7 +207,9 @@ def _quietest(block: "Block") -> int:
     squares = block[first : first + steps * step].astype(numpy.float32) ** 2
     width = min(steps, round(QUIET_SECONDS / STEP_SECONDS))
     loudness = numpy.convolve(squares.reshape(steps, step).mean(axis=1), numpy.ones(width), mode="valid")
-    return first + int(loudness.argmin()) * step + width * step // 2
+    # Of equally quiet places the last, so that there are as few windows as can be.
+    last = len(loudness) - 1 - int(loudness[::-1].argmin())
+    return first + last * step + width * step // 2
 
 
 def _integers(frame: "AudioFrame") -> "Block":
