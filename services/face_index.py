@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Matrix = np.ndarray[Any, Any]
 
 MOST_BYTES = 2**30
-FACES_A_PRODUCT = 16
 LEAST_ROOM = 64
 # A sum of n products in float32 is off by n half units in the last place at most; twice, and as much again.
 SLACK_UNITS = 4
@@ -127,11 +126,8 @@ class FaceIndexes:
         self._make_room()
         if shown is None:
             return [None] * len(embeddings)
-        asked = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(embeddings), -1)
-        found: list[Nearest | None] = []
-        for start in range(0, len(asked), FACES_A_PRODUCT):
-            found += _search(shown, asked[start : start + FACES_A_PRODUCT])
-        return found
+        # One after another: a product with eight at once took twice as long as eight with one.
+        return [_search(shown, np.frombuffer(embedding, "<f4")) for embedding in embeddings]
 
     @property
     def size_bytes(self) -> int:
@@ -150,18 +146,15 @@ class FaceIndexes:
                 self._indexes.popitem(last=False)
 
 
-def _search(shown: _Rows, asked: "Matrix") -> list[Nearest]:
+def _search(shown: _Rows, asked: "Matrix") -> Nearest:
     import numpy as np
 
     # The square of what is asked adds the same to each distance, so it is left out.
-    squared = shown.squares[:, None] - 2 * (shown.matrix @ asked.T)
+    squared = shown.squares - 2 * (shown.matrix @ asked)
     longest = float(np.sqrt(shown.squares.max()))
-    found = []
-    for column, embedding in zip(squared.T, asked.astype(np.float64), strict=True):
-        scale = longest * (longest + 2 * float(np.linalg.norm(embedding)))
-        slack = SLACK_UNITS * asked.shape[1] * float(np.finfo(np.float32).eps) * scale
-        near = np.flatnonzero(column <= column.min() + slack)
-        distances = np.linalg.norm(shown.matrix[near].astype(np.float64) - embedding, axis=1)
-        best = int(distances.argmin())
-        found.append(Nearest(shown.face_ids[int(near[best])], float(distances[best])))
-    return found
+    scale = longest * (longest + 2 * float(np.linalg.norm(asked)))
+    slack = SLACK_UNITS * len(asked) * float(np.finfo(np.float32).eps) * scale
+    near = np.flatnonzero(squared <= squared.min() + slack)
+    distances = np.linalg.norm(shown.matrix[near].astype(np.float64) - asked.astype(np.float64), axis=1)
+    best = int(distances.argmin())
+    return Nearest(shown.face_ids[int(near[best])], float(distances[best]))

@@ -1,7 +1,7 @@
 """The starter set's faces: dlib with its real weights, and photographs of a person who was photographed once."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,10 +33,11 @@ def face_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def face_pool(face_models: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelPool:
-    """Loaded once for all tests: 30 MB are read from the disk."""
-    settings = Settings(_env_file=None, instance_dir=tmp_path_factory.mktemp("pool"), model_idle_seconds=-1)
-    return ModelPool(settings)
+def face_pool() -> Iterator[ModelPool]:
+    """Loaded once for all tests, as its process takes a second to start."""
+    pool = ModelPool(Settings(_env_file=None, model_idle_seconds=-1))
+    yield pool
+    pool.close()
 
 
 @pytest.fixture

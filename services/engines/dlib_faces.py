@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from services.compute.batches import Batches
 from services.contracts.faces import Box, FaceFinder, Landmarks, Pixel, SeenFace
 from services.engines.base import Engine
+from services.engines.face_network import CHIP_SIDE, FaceNetwork
 from services.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
 UPSAMPLING = 0
 LEAST_SCORE = 0.5
 LONGEST_SIDE = 1600
-CHIP_SIDE = 150
 # Faces of one person are nearer than this, by dlib's own measure: 0.9938 right on Labeled Faces in the Wild.
 SAME_DISTANCE = 0.6
 STEEPNESS = 4
@@ -57,7 +57,8 @@ class DlibFaces(Engine, FaceFinder):
         self._dlib = dlib
         self._detector = dlib.get_frontal_face_detector()
         self._predictor = dlib.shape_predictor(str(self.path / PREDICTOR))
-        self._network = dlib.face_recognition_model_v1(str(self.path / NETWORK))
+        self._network = FaceNetwork(self.path / NETWORK)
+        self._network.start()
         self._detections: Batches[Pixels, list[_Found]] = Batches(
             self._detect, name="batches-face-detection", max_batch=MOST_TOGETHER, max_waiting=MOST_WAITING
         )
@@ -68,7 +69,8 @@ class DlibFaces(Engine, FaceFinder):
     def unload(self) -> None:
         self._detections.close()
         self._embeddings.close()
-        del self._detector, self._predictor, self._network
+        self._network.close()
+        del self._detector, self._predictor
         gc.collect()
 
     def find(self, image: "Image", *, measure: bool, owner: str) -> list[SeenFace]:
@@ -102,10 +104,7 @@ class DlibFaces(Engine, FaceFinder):
 
     def _measure(self, several: "list[list[Pixels]]") -> list[list[bytes] | Exception]:
         """The embeddings of the chips of each caller, all computed in one call."""
-        import numpy as np
-
-        vectors = self._network.compute_face_descriptor([chip for chips in several for chip in chips])
-        embeddings = iter([np.asarray(vector, "<f4").tobytes() for vector in vectors])
+        embeddings = iter(self._network.measure([chip for chips in several for chip in chips]))
         return [[next(embeddings) for _ in chips] for chips in several]
 
     def _enlarged(self, rectangle: Any, factor: float) -> Any:

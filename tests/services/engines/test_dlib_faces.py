@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 
 from services.contracts.faces import SeenFace
 from services.contracts.models import CatalogRow
-from services.engines.dlib_faces import DlibFaces
+from services.engines.dlib_faces import NETWORK, DlibFaces
+from services.errors import Unavailable
 from services.settings import Settings
 from tests.face_models import ASTRONAUT_BOX, FACES, astronaut, found_again, stranger, twins
 
@@ -133,3 +134,62 @@ def test_many_at_once_each_get_their_own(find: Find) -> None:
 
 
 PEOPLE: dict[str, Callable[[], Image.Image]] = {"astronaut": astronaut, "again": found_again, "stranger": stranger}
+
+
+def test_others_go_on_while_faces_are_measured(engine: DlibFaces) -> None:
+    """dlib holds Python's lock; were it in this process, the count would stand still."""
+    counted, done = [0], threading.Event()
+
+    def count() -> None:
+        while not done.wait(0.001):
+            counted[0] += 1
+
+    chips = [np.zeros((150, 150, 3), np.uint8)] * 8
+    counter = threading.Thread(target=count)
+    counter.start()
+    before = counted[0]
+    engine._network.measure(chips)
+    after = counted[0]
+    done.set()
+    counter.join()
+    assert after - before > 20
+
+
+def test_a_crowd_goes_in_portions(engine: DlibFaces) -> None:
+    chips = [np.full((150, 150, 3), number * 10, np.uint8) for number in range(19)]
+    measured = engine._network.measure(chips)
+    assert [len(one) for one in measured] == [512] * 19
+    assert measured[18] == engine._network.measure(chips[18:])[0] != measured[0]
+
+
+def test_a_process_that_was_killed_is_started_again(find: Find, engine: DlibFaces) -> None:
+    (before,) = find(astronaut())
+    killed = engine._network._process
+    assert killed
+    killed.kill()
+    killed.wait(10)
+    assert find(astronaut())[0].embedding == before.embedding
+    assert engine._network._process is not killed
+
+
+def test_weights_that_cannot_be_read_are_told(face_models: Path, tmp_path: Path) -> None:
+    for file in (face_models / FACES).iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / NETWORK).unlink()
+    (tmp_path / NETWORK).write_bytes(b"no weights")
+    row = CatalogRow(id=FACES, name=FACES, abilities=["face-recognition"], licence="CC0-1.0", engine="faces")
+    with pytest.raises(Unavailable) as told:
+        DlibFaces(row, tmp_path, Settings(_env_file=None)).load()
+    assert told.value.details["reason"] == "face_network_died"
+
+
+def test_an_unloaded_engine_leaves_no_process_and_no_thread(face_models: Path) -> None:
+    row = CatalogRow(id=FACES, name=FACES, abilities=["face-recognition"], licence="CC0-1.0", engine="faces")
+    before = set(threading.enumerate())
+    brief = DlibFaces(row, face_models / FACES, Settings(_env_file=None))
+    brief.load()
+    process = brief._network._process
+    assert process
+    brief.unload()
+    assert process.poll() is not None
+    assert set(threading.enumerate()) <= before
