@@ -64,7 +64,21 @@ def build(app: Flask) -> dict[str, Any]:
             if path.startswith(("/api/v1/", "/v1/", "/api/chat/")):
                 operation["responses"].pop("422", None)
             _mark_public(app, path, operation)
+    _show_both_bodies(spec["paths"])
     return spec
+
+
+def _show_both_bodies(paths: dict[str, Any]) -> None:
+    """`/api/generate` hands its body on to one of two routes, by its content type, and takes and gives what they do."""
+    shared = paths["/api/generate"]["post"]
+    by_name = [paths["/api/images/generate"]["post"], paths["/api/annotations"]["post"]]
+    bodies = [operation["requestBody"]["content"] for operation in by_name]
+    answers = [operation["responses"]["200"]["content"]["application/json"]["schema"] for operation in by_name]
+    shared["requestBody"] = {
+        "required": True,
+        "content": {kind: body for each in bodies for kind, body in each.items()},
+    }
+    shared["responses"]["200"]["content"]["application/json"]["schema"] = {"anyOf": answers}
 
 
 def _mark_public(app: Flask, path: str, operation: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from flask import Response
+from flask import Response, current_app, request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from blueprints.kit.blueprint import make_blueprint
@@ -19,6 +19,8 @@ from services.providers import find_provider
 
 bp = make_blueprint("generate", url_prefix="/api", about="Pictures as the web image UI asks for them (system 2)")
 
+# What system 1 sends. Each body is judged by the view that has it by name.
+FORMS = {"multipart/form-data", "application/x-www-form-urlencoded"}
 SIZE = re.compile(r"(\d{1,5})[x*×](\d{1,5})")
 
 
@@ -61,9 +63,11 @@ def paint(body: WebImageRequest) -> Response:
 
 @bp.post("/generate", responses={200: WebImageView, 202: AcceptedView})
 @mark(limit="generation")
-def generate(body: WebImageRequest) -> Response:
-    """Paint pictures, as system 2 asks for it by JSON."""
-    return _painted(body)
+def generate() -> Response:
+    """Paint pictures, as system 2 asks for it by JSON, or describe some, as system 1 does by a form."""
+    target = "annotations.annotate" if request.mimetype in FORMS else "generate.paint"
+    found: Any = current_app.view_functions[target]()
+    return current_app.make_response(found)
 
 
 def _painted(body: WebImageRequest) -> Response:

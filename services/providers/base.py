@@ -45,12 +45,23 @@ class Provider(ABC):
         self.base_url = base_url.rstrip("/")
         self.trusted = trusted
         self.field = MESSAGES
+        self._endpoint = ""
 
     def about(self, field: str) -> Self:
         """The same provider, whose content filter speaks of *field* of our requests."""
         found = copy.copy(self)
         found.field = field
         return found
+
+    def at(self, endpoint: str) -> Self:
+        """The same provider at one full URL, to which no call appends anything."""
+        found = copy.copy(self)
+        found._endpoint = endpoint
+        return found
+
+    def address(self, path: str) -> str:
+        """Where a call of *path* goes."""
+        return self._endpoint or self.base_url + path
 
     @abstractmethod
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
@@ -81,7 +92,7 @@ class Provider(ABC):
         Raises what the provider's refusal means.
         """
         status, answered, data = self.outbound.call(
-            method, self.base_url + path, json_body=body, headers=self.headers() | headers, trusted=self.trusted
+            method, self.address(path), json_body=body, headers=self.headers() | headers, trusted=self.trusted
         )
         if status != 200:
             raise_failure(status, answered, data, key=self.key, field=self.field)
@@ -101,7 +112,7 @@ class Provider(ABC):
         wanted = {"Accept": "text/event-stream", "Accept-Encoding": "identity", **self.headers(), **headers}
         with self.outbound.open(
             "POST",
-            self.base_url + path,
+            self.address(path),
             json_body=body,
             headers=wanted,
             read_seconds=settings.upstream_first_byte_seconds,
