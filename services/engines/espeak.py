@@ -44,7 +44,7 @@ class Library:
         self._library.espeak_SetSynthCallback(self._callback)
 
     def say(self, text: str, voice: str, *, words_a_minute: int) -> bytes:
-        """*text* spoken by *voice*, as 16-bit samples."""
+        """*text* spoken by *voice*, as 16-bit samples; none where nothing in it is heard."""
         data = text.replace("\0", " ").encode() + b"\0"
         with self._turn:
             self._pieces = []
@@ -54,7 +54,8 @@ class Library:
             self._library.espeak_Synth(data, ctypes.c_size_t(len(data)), 0, 1, 0, UTF8, None, None)
             self._library.espeak_Synchronize()
             pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+        pcm = b"".join(pieces)
+        return pcm if pcm.strip(b"\0") else b""
 
     def _hear(self, samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:

@@ -12,9 +12,6 @@ from services.contracts.speech import Manner, Speaker
 from services.engines.base import Engine
 from services.errors import Unavailable
 
-# Beyond these the network slurs or stutters; the rest is done on the sound.
-SLOWEST, FASTEST = 0.6, 1.6
-
 
 class Piper(Engine, Speaker):
     """One voice. Threads phonemize in turns (espeak-ng inside has one state) and synthesize at once."""
@@ -47,15 +44,12 @@ class Piper(Engine, Speaker):
         return int(self._voice.config.sample_rate)
 
     def own(self, manner: Manner) -> Manner:
-        return Manner(speed=min(max(manner.speed, SLOWEST), FASTEST))
+        # Its own speed is not what it says: it rounds the length of each sound up.
+        return Manner()
 
     def say(self, sentence: str, manner: Manner) -> bytes:
-        from piper.config import SynthesisConfig
-
         # Double brackets would be read as phonemes.
-        plain = sentence.replace("[[", "[ [")
-        usual = self._voice.config.length_scale
-        chunks = self._voice.synthesize(plain, SynthesisConfig(length_scale=usual / manner.speed))
+        chunks = self._voice.synthesize(sentence.replace("[[", "[ ["))
         return b"".join(chunk.audio_int16_bytes for chunk in chunks)
 
 

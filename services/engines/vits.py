@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 LOUDEST = 32767
-SLOWEST, FASTEST = 0.6, 1.6
 
 
 class Vits(Engine, Speaker):
@@ -38,7 +37,6 @@ class Vits(Engine, Speaker):
         _check_letters(self._tokenizer, self.row.id)
         model: Any = transformers.VitsModel.from_pretrained(str(self.path), use_safetensors=True, **where)
         self._model = model.eval().to(self._device)
-        self._usual_rate = float(self._model.config.speaking_rate)
         self._turn = threading.Lock()
 
     def unload(self) -> None:
@@ -54,16 +52,17 @@ class Vits(Engine, Speaker):
         return int(self._model.config.sampling_rate)
 
     def own(self, manner: Manner) -> Manner:
-        return Manner(speed=min(max(manner.speed, SLOWEST), FASTEST))
+        # Its own speed is not what it says: it rounds the length of each sound up.
+        return Manner()
 
     def say(self, sentence: str, manner: Manner) -> bytes:
         import numpy
 
-        wave = self.waveform(sentence, speed=manner.speed)
+        wave = self.waveform(sentence)
         samples: bytes = (numpy.clip(wave, -1, 1) * LOUDEST).astype(numpy.int16).tobytes()
         return samples
 
-    def waveform(self, sentence: str, *, speed: float = 1.0) -> "numpy.ndarray[Any, Any]":
+    def waveform(self, sentence: str) -> "numpy.ndarray[Any, Any]":
         """*sentence* as the library gives it after `torch.manual_seed(SEED)`; empty without a letter it knows."""
         import numpy
         import torch
@@ -75,7 +74,7 @@ class Vits(Engine, Speaker):
         devices = [torch.cuda.current_device()] if self._device == "cuda" else []
         with self._turn, torch.inference_mode(), torch.random.fork_rng(devices):
             torch.manual_seed(SEED)
-            spoken = self._model(**inputs, speaking_rate=self._usual_rate * speed)
+            spoken = self._model(**inputs)
         wave: numpy.ndarray[Any, Any] = spoken.waveform[0].float().cpu().numpy()
         return wave
 
