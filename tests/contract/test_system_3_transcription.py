@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import requests
 
 from tests.live import LiveServer, all_pids, wait_for
 from tests.sounds import RATE, SENTENCE, Samples, words_of, write_sound
+from tests.test_readme import example, run
 
 CANCEL_SECONDS = 2.0
 
@@ -61,6 +63,7 @@ def test_a_sound_is_answered_as_the_document_shows(server: LiveServer, spoken_wa
     assert first["id"] == 0 and 0 <= first["start"] < first["end"] <= body["duration"] + 0.1
 
 
+@pytest.mark.slow
 def test_a_long_sound_tells_how_far_it_is_and_ends_at_once_when_cancelled(server: LiveServer, minutes: Path) -> None:
     begun = transcribe(server, minutes, headers={"Prefer": "respond-async"})
     assert begun.status_code == 202
@@ -86,3 +89,14 @@ def test_an_error_is_the_documents_one(server: LiveServer, tmp_path: Path) -> No
     answer = transcribe(server, path)
     assert answer.status_code == 415
     assert answer.json()["detail"] == answer.json()["error"]["message"]
+
+
+@pytest.mark.slow
+def test_the_readmes_example(server: LiveServer, spoken_wav: Path) -> None:
+    write = example("bash", "/api/audio/transcribe", server).replace("talk.mp3", str(spoken_wav))
+    write = write.replace("Bearer $TOKEN", server.login()["Authorization"])
+    _, with_words, as_subtitles, later = [line for line in write.splitlines() if line]
+    told = orjson.loads(run("bash", "-c", with_words))
+    assert words_of(" ".join(word["word"] for word in told["segments"][0]["words"])) == words_of(SENTENCE)
+    assert run("bash", "-c", as_subtitles).startswith("1\n00:00:0")
+    assert run("bash", "-c", later.replace("TASK_ID", told["task_id"])).startswith("WEBVTT")
