@@ -1,13 +1,11 @@
 """Pictures: choose the model, let it paint, keep what it made, and write it into the history."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from services import VERSION, history, pictures, routes
-from services.catalog import LOCAL, Route
+from services import VERSION, generation, history, pictures
+from services.catalog import Route
 from services.compute.progress import SILENT, Job
-from services.compute.registry import Lane, function
+from services.compute.registry import function
 from services.contracts.history import HistoryEntry
 from services.contracts.images import (
     ImageFile,
@@ -16,9 +14,8 @@ from services.contracts.images import (
     ImageResult,
     PaintedPictures,
     Picture,
-    SourcePicture,
 )
-from services.errors import Invalid, ServiceError, UpstreamFailed
+from services.errors import ServiceError, UpstreamFailed
 from services.files import Batch
 from services.providers import image_provider
 
@@ -30,32 +27,18 @@ SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 ADDRESS = {"prompt", "model_id", "config_id"}
 
 
-def resolve(request: ImageRequest, *, services: "Services", owner: str) -> Route:
-    """Who paints *request* for *owner*. Raises NotFound, Unavailable or Invalid."""
-    if request.config_id:
-        return routes.configured(request.config_id, request.model_id, services=services, owner=owner)
-    return routes.resolve(request.model_id, request.ability, services=services, owner=owner)
-
-
-def lane(request: ImageRequest, *, services: "Services", owner: str) -> Lane:
-    """Where a job for *request* waits its turn: pictures from a provider keep no local model busy.
-
-    Raises what `resolve` raises, so that a wrong model is told before a job is made.
-    """
-    return "gpu" if resolve(request, services=services, owner=owner).provider == LOCAL else "io"
-
-
-@function(lane="gpu", lane_of=lane, needs_engine=True, attempts=2)
+@function(lane="gpu", lane_of=generation.lane, needs_engine=True, attempts=2)
 def generate(request: ImageRequest, *, services: "Services", job: Job = SILENT) -> ImageResult:
     """The pictures for *request*, kept as the owner's of *job*; all of them, or none after an error.
 
     Raises NotFound for a model or a picture that is not there, Unavailable for a model that is not installed
     or has no key, and what the model raises.
     """
-    route = resolve(request, services=services, owner=job.owner)
-    _bound(request, services)
-    source = _source(request, services, job)
-    with _opened(route, services) as model, services.files.batch(owner=job.owner, job_id=job.id) as batch:
+    route = generation.resolve(request, services=services, owner=job.owner)
+    generation.bound(request, services)
+    source = generation.source(request, services, job)
+    maker = generation.opened(route, ImageModel, image_provider, services)
+    with maker as model, services.files.batch(owner=job.owner, job_id=job.id) as batch:
         painted = model.paint(request, source=source, job=job)
         job.check()
         result = _describe(request, route, painted)
@@ -64,37 +47,6 @@ def generate(request: ImageRequest, *, services: "Services", job: Job = SILENT) 
         _tell_first(result)
         result.history_id = _record(request, result, services, job)
     return result
-
-
-@contextmanager
-def _opened(route: Route, services: "Services") -> Iterator[ImageModel]:
-    """The model at the end of *route*; a local one stays loaded inside."""
-    row = route.row
-    if route.provider != LOCAL or row is None:
-        yield image_provider(route, services.settings, services.outbound)
-        return
-    with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
-        assert isinstance(engine, ImageModel)
-        yield engine
-
-
-def _bound(request: ImageRequest, services: "Services") -> None:
-    most = services.settings.max_image_pixels
-    if request.width and request.height and request.width * request.height > most:
-        raise Invalid(
-            "width",
-            "width × height is over {most} million pixels.",
-            "width × height 超过 {most} 百万像素。",
-            reason="too_many_pixels",
-            most=round(most / 1e6, 1),
-        )
-
-
-def _source(request: ImageRequest, services: "Services", job: Job) -> SourcePicture | None:
-    if request.image is None:
-        return None
-    kept = services.files.find(request.image, owner=job.owner or None)
-    return pictures.check(kept.path, max_pixels=services.settings.max_image_pixels)
 
 
 def _describe(request: ImageRequest, route: Route, painted: PaintedPictures) -> ImageResult:

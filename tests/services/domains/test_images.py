@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services import pictures
+from services import generation, pictures
 from services.assemble import Services
 from services.compute.progress import Job
 from services.contracts.images import ImageRequest, ImageResult
@@ -201,6 +201,6 @@ def test_a_model_that_nobody_has_makes_no_job(services: Services) -> None:
 
 
 def test_pictures_from_elsewhere_wait_in_another_lane(services: Services) -> None:
-    assert images.lane(ImageRequest(prompt="x", model_id="demo"), services=services, owner="ann") == "io"
+    assert generation.lane(ImageRequest(prompt="x", model_id="demo"), services=services, owner="ann") == "io"
     with pytest.raises(Unavailable):
-        images.lane(ImageRequest(prompt="x", model_id="stable-diffusion-xl"), services=services, owner="ann")
+        generation.lane(ImageRequest(prompt="x", model_id="stable-diffusion-xl"), services=services, owner="ann")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services import films
+from services import films, generation
 from services.assemble import Services
 from services.compute.progress import Job
 from services.contracts.video import VideoRequest, VideoResult
@@ -75,4 +75,4 @@ def test_models_that_cannot_film(services: Services) -> None:
 
 
 def test_films_from_elsewhere_wait_in_another_lane(services: Services) -> None:
-    assert video.lane(VideoRequest(prompt="x", model_id="demo"), services=services, owner="ann") == "io"
+    assert generation.lane(VideoRequest(prompt="x", model_id="demo"), services=services, owner="ann") == "io"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services import films, pictures
+from services import films, generation, pictures
 from services.assemble import Services
 from services.compute.progress import SILENT, Job
 from services.contracts.images import ImageRequest, ImageResult, PaintedPictures, SourcePicture
@@ -343,4 +343,4 @@ def test_a_film_is_kept(tiny_services: Services) -> None:
 
 
 def test_local_models_wait_for_the_gpu(tiny_services: Services) -> None:
-    assert images.lane(request(model_id="tiny-sd"), services=tiny_services, owner="ann") == "gpu"
+    assert generation.lane(request(model_id="tiny-sd"), services=tiny_services, owner="ann") == "gpu"
