@@ -160,6 +160,11 @@ class SeenFace:
 class FaceFinder(ABC):
     """Something that finds faces and measures them, so that those of one person lie near each other."""
 
+    @property
+    @abstractmethod
+    def revision(self) -> str:
+        """Of which weights it was loaded: embeddings of two revisions have nothing to do with each other."""
+
     @abstractmethod
     def find(self, image: "Image", *, measure: bool, owner: str) -> list[SeenFace]:
         """The faces on *image*, upright and RGB, the surest first; their embeddings too where *measure* is set.

@@ -72,7 +72,7 @@ def register(request: RegisterRequest, *, services: "Services") -> RegisterResul
     with _opened(request, services) as (row, engine):
         seen = engine.find(_read(request, services), measure=True, owner=request.owner)
     face = _only(seen)
-    photo = NewPhoto(request.owner, request.name, request.face_id, _model(row, services), face.embedding)
+    photo = NewPhoto(request.owner, request.name, request.face_id, _model(row, engine), face.embedding)
     registered = _keep(photo, request, services) if services.settings.face_keep_photos else _add(photo, services)
     return RegisterResult(face_id=registered.face_id, name=registered.name, photos=registered.photos)
 
@@ -83,7 +83,7 @@ def recognize(request: RecognizeRequest, *, services: "Services") -> RecognizeRe
     with _opened(request, services) as (row, engine):
         image = _read(request, services)
         seen = engine.find(image, measure=True, owner=request.owner)
-        faces = _recognized(seen, request, _model(row, services), engine, services)
+        faces = _recognized(seen, request, _model(row, engine), engine, services)
     return RecognizeResult(faces=faces, model=row.id, width=image.width, height=image.height)
 
 
@@ -192,9 +192,9 @@ def _remove(which: ColumnElement[bool], services: "Services") -> Removed:
     return removed
 
 
-def _model(row: CatalogRow, services: "Services") -> str:
-    """What embeddings of *row* are bound to: those of other weights lie elsewhere."""
-    return f"{row.id}@{services.catalog.manifest(row).revision}"
+def _model(row: CatalogRow, engine: FaceFinder) -> str:
+    """What embeddings of *row* are bound to: the weights in memory, which may be older than those on the disk."""
+    return f"{row.id}@{engine.revision}"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from services.compute.batches import Batches
 from services.contracts.faces import Box, FaceFinder, Landmarks, Pixel, SeenFace
+from services.contracts.models import Manifest
 from services.engines.base import Engine
 from services.engines.face_network import CHIP_SIDE, FaceNetwork
 from services.errors import Unavailable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Pixels = np.ndarray[Any, Any]
 
+MANIFEST = "polymath.json"
 PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
 # With upsampling it takes a second more and finds faces that are none, at scores under 0.5.
@@ -55,6 +57,7 @@ class DlibFaces(Engine, FaceFinder):
         except ImportError as error:
             raise _no_library() from error
         self._dlib = dlib
+        self._revision = Manifest.model_validate_json((self.path / MANIFEST).read_bytes()).revision
         self._detector = dlib.get_frontal_face_detector()
         self._predictor = dlib.shape_predictor(str(self.path / PREDICTOR))
         self._network = FaceNetwork(self.path / NETWORK)
@@ -72,6 +75,10 @@ class DlibFaces(Engine, FaceFinder):
         self._network.close()
         del self._detector, self._predictor
         gc.collect()
+
+    @property
+    def revision(self) -> str:
+        return self._revision
 
     def find(self, image: "Image", *, measure: bool, owner: str) -> list[SeenFace]:
         import numpy as np

@@ -39,10 +39,16 @@ class FaceNetwork:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._weights = _identity(file)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process and wait until it has the weights. Raises Unavailable."""
+        """Start the process and wait until it has the weights. Raises Unavailable.
+
+        Weights that were put in the place of the first are not taken: their embeddings would mean something else.
+        """
+        if _identity(self._file) != self._weights:
+            raise _died()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "services.engines.face_network", str(self._file)],
             cwd=ROOT,
@@ -128,6 +134,15 @@ def main(file: str, asked: IO[bytes], answers: IO[bytes]) -> None:
         for vector in network.compute_face_descriptor(list(chips)):
             answers.write(np.asarray(vector, "<f4").tobytes())
         answers.flush()
+
+
+def _identity(file: Path) -> tuple[int, int, int] | None:
+    """What is another's when *file* is replaced; None when it is gone."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _died() -> Unavailable:

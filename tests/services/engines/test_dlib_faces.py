@@ -1,6 +1,7 @@
 """dlib's faces with their real weights, beside dlib called directly."""
 
 import math
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from PIL import Image, ImageOps
 from services.contracts.faces import SeenFace
 from services.contracts.models import CatalogRow
 from services.engines.dlib_faces import NETWORK, DlibFaces
+from services.engines.face_network import FaceNetwork
 from services.errors import Unavailable
 from services.settings import Settings
 from tests.face_models import ASTRONAUT_BOX, FACES, astronaut, found_again, stranger, twins
@@ -170,6 +172,22 @@ def test_a_process_that_was_killed_is_started_again(find: Find, engine: DlibFace
     killed.wait(10)
     assert find(astronaut())[0].embedding == before.embedding
     assert engine._network._process is not killed
+
+
+def test_weights_that_were_exchanged_are_not_taken_by_a_process_that_is_started_again(
+    face_models: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / NETWORK
+    shutil.copy(face_models / FACES / NETWORK, file)
+    network = FaceNetwork(file)
+    chips = [np.zeros((150, 150, 3), np.uint8)]
+    assert network.measure(chips) == network.measure(chips)
+    shutil.copy(file, tmp_path / "other")
+    (tmp_path / "other").rename(file)
+    assert len(network.measure(chips)) == 1
+    network.close()
+    with pytest.raises(Unavailable):
+        network.measure(chips)
 
 
 def test_weights_that_cannot_be_read_are_told(face_models: Path, tmp_path: Path) -> None:
