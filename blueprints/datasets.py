@@ -1,7 +1,7 @@
 """System 5: data sets, from the file that is uploaded to what a training reads."""
 
 import hashlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from flask import Response, request, stream_with_context
 from pydantic import BaseModel, Field, field_validator
@@ -28,6 +28,7 @@ from services.contracts.datasets import (
     Processed,
     ProcessRequest,
     RowsQuery,
+    Visible,
 )
 from services.contracts.jobs import JobView
 from services.domains import datasets
@@ -43,16 +44,16 @@ class DatasetForm(FormModel):
     """What the file is, is read from its bytes; `format` is what the sender takes it for."""
 
     file: Upload
-    name: str = Field(min_length=1, max_length=LONGEST_NAME)
-    description: str = Field("", max_length=2000)
+    name: Annotated[Visible, Field(min_length=1, max_length=LONGEST_NAME)]
+    description: Annotated[Visible, Field(max_length=2000)] = ""
     format: Literal["json", "jsonl", "csv", "zip", ""] = "json"
     on_error: OnError = Field("fail", description="`skip` keeps the good rows of a file with bad ones")
 
-    @field_validator("name", "description")
+    @field_validator("format", mode="before")
     @classmethod
-    def visible(cls, value: str) -> str:
-        """The text without control characters, which no database and no terminal wants."""
-        return "".join(letter for letter in value if letter.isprintable() or letter in "\n\t").strip()
+    def lower(cls, value: object) -> object:
+        """`JSON` and `json` are one."""
+        return value.strip().lower() if isinstance(value, str) else value
 
 
 class DatasetsShown(DatasetsPage):
@@ -107,7 +108,7 @@ def upload(form: DatasetForm) -> Response:
     kept = _keep(landing)
     asked = DatasetUpload(
         file=kept,
-        file_name=(form.file.filename or "")[:1000],
+        file_name=(form.file.filename or "")[:1000].encode("utf-8", "replace").decode(),
         sha256=landing.sha256,
         name=form.name,
         description=form.description,

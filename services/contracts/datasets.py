@@ -2,13 +2,23 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.contracts.images import KeptName
 from services.contracts.times import UtcTime
 
+
+def _without_controls(value: Any) -> Any:
+    """A text without control characters, which no database and no terminal wants, nor halves of characters."""
+    if not isinstance(value, str):
+        return value
+    kept = "".join(letter for letter in value if letter.isprintable() or letter in "\n\t")
+    return kept.strip()
+
+
 OnError = Literal["fail", "skip"]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Visible = Annotated[str, BeforeValidator(_without_controls)]
 LONGEST_NAME = 200
 
 
@@ -73,7 +83,7 @@ class ProcessRequest(BaseModel):
     max_length: int | None = Field(None, ge=1, description="In characters, or tokens of `model`")
     seed: int = Field(42, ge=0, le=2**53 - 1, description="Of the order in which rows are split")
     on_error: OnError = Field("fail", description="`skip` leaves bad rows out")
-    description: str = Field("", max_length=2000)
+    description: Annotated[Visible, Field(max_length=2000)] = ""
 
     @property
     def ratios(self) -> tuple[float, float, float]:
@@ -155,7 +165,9 @@ class DatasetsQuery(BaseModel):
     """Which data sets: all without a limit, as the documented clients know no pages."""
 
     limit: int | None = Field(None, ge=1, le=100)
-    after: str | None = Field(None, max_length=64, description="Id of the last data set of the page before")
+    after: str | None = Field(
+        None, max_length=64, pattern=r"^[\w-]*$", description="Id of the last data set of the page before"
+    )
 
 
 class RowsQuery(BaseModel):

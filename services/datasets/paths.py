@@ -33,7 +33,7 @@ def normal(text: str, *, field: str) -> str:
     if parts[0] == "datasets":
         if len(parts) != 2:
             raise forbidden(text, field)
-        return bare(parts[1])
+        return parts[1]
     return "/".join(parts)
 
 

@@ -138,25 +138,22 @@ class DatasetStore:
             return (session.get_one(DatasetTable, made.dataset_id), made) if made else None
 
     def _look_up(self, name: str, owner: str | None) -> DatasetTable | None:
-        stem = paths.bare(name)
-        if name.startswith("data/"):
-            fits: ColumnElement[bool] = DatasetTable.path.in_([name, stem])
-        else:
-            kinds = ["", ".json", ".jsonl", ".csv", ".zip", ".json.gz", ".jsonl.gz", ".csv.gz"]
-            labels = [f"{PROCESSED}/{name}", f"{PROCESSED}/{stem}", *(f"{RAW}/{stem}{kind}" for kind in kinds)]
-            labels.append(f"{RAW}/{name}")
-            fits = or_(DatasetTable.id == name, DatasetTable.path.in_(labels), DatasetTable.name == name)
+        """What *name* means to *owner*: an id, then a path, what was processed first, then what they call it."""
+        labels = _labels(name)
+        fits: ColumnElement[bool] = DatasetTable.path.in_(labels)
+        if not name.startswith("data/"):
+            fits = or_(fits, DatasetTable.id == name, DatasetTable.name == name)
+        newest = DatasetTable.created_at.desc()
+        wanted = select(DatasetTable).where(fits, _seen_by(owner), DatasetTable.version > 0).order_by(newest)
         with self._database.read() as session:
-            found = list(
-                session.scalars(
-                    select(DatasetTable)
-                    .where(fits, _seen_by(owner), DatasetTable.version > 0)
-                    .order_by(DatasetTable.created_at.desc())
-                )
-            )
-        # An id before a path, a path before a name, what was processed before what was uploaded, the newest first.
-        found.sort(key=lambda row: (row.id != name, row.path == row.name, row.path != name, row.kind == "raw"))
-        return found[0] if found else None
+            found = list(session.scalars(wanted))
+
+        def rank(row: DatasetTable) -> int:
+            if row.id == name:
+                return -1
+            return labels.index(row.path) if row.path in labels else len(labels)
+
+        return min(found, key=rank, default=None)
 
     def _by_hand(self, label: str, field: str) -> Located | None:
         """What lies at *label* though no row tells of it: the operator put it there, and all may read it."""
@@ -172,6 +169,16 @@ class DatasetStore:
         parts = _parts_of(place)
         folder = place if place.is_dir() else place.parent
         return Located("", "", place.name, label, folder, parts, "") if parts else None
+
+
+def _labels(name: str) -> list[str]:
+    """The paths that *name* may stand for, the nearest first; suffixes of data files may be left out or added."""
+    stem = paths.bare(name)
+    if name.startswith("data/"):
+        return [name, stem]
+    suffixes = ["", ".jsonl", ".json", ".csv", ".zip", ".jsonl.gz", ".json.gz", ".csv.gz"]
+    exact = [f"{PROCESSED}/{name}", f"{RAW}/{name}", f"{PROCESSED}/{stem}"]
+    return exact + [f"{RAW}/{stem}{suffix}" for suffix in suffixes]
 
 
 def _parts_of(place: Path) -> dict[str, Path]:

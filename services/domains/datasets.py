@@ -30,6 +30,7 @@ from services.datasets import making, pages, paths, processing, scanning, templa
 from services.datasets.keeping import DatasetKeeper
 from services.datasets.reading import Limits, Nature, Source
 from services.datasets.store import DatasetStore, described, size_mb, view
+from services.datasets.streams import GZIP
 from services.datasets.tokens import Tokens
 from services.datasets.writing import draft
 from services.errors import Cancelled, Invalid, ServiceError
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 # Below this a process of its own takes longer to start than the work takes.
 SMALL_BYTES = 2 * 2**20
+# What a small gzip may unpack to is not small.
+PACKED = 32
 RATIO_SLACK = 1e-6
 
 
@@ -164,7 +167,7 @@ def upload(request: DatasetUpload, *, services: "Services", job: Job = SILENT) -
 
 def _scan(path: Path, request: DatasetUpload, services: "Services", job: Job) -> Scan:
     wanted = ScanRequest(path=str(path), on_error=request.on_error)
-    if path.stat().st_size < SMALL_BYTES:
+    if _is_small(path):
         return scan(wanted, services=services, job=job)
     found: Scan = child.run("datasets.scan", wanted, services=services, job=job)
     return found
@@ -232,7 +235,7 @@ def process(request: ProcessRequest, *, services: "Services", job: Job = SILENT)
             folder=str(folder),
             model_folder=_model_folder(request, services),
         )
-        built = _build(wanted, row.size_bytes, services, job)
+        built = _build(wanted, services, job)
         made, version = keeper.add_version(folder, built, request, row, owner=job.owner, job_id=job.id)
     return _processed(made, version)
 
@@ -250,8 +253,8 @@ def _processed(made: DatasetTable, version: DatasetVersionTable) -> Processed:
     )
 
 
-def _build(wanted: BuildRequest, size_bytes: int, services: "Services", job: Job) -> Built:
-    if size_bytes < SMALL_BYTES:
+def _build(wanted: BuildRequest, services: "Services", job: Job) -> Built:
+    if _is_small(Path(wanted.source_path)):
         return build(wanted, services=services, job=job)
     built: Built = child.run("datasets.build", wanted, services=services, job=job)
     return built
@@ -265,6 +268,13 @@ def build(request: BuildRequest, *, services: "Services", job: Job = SILENT) -> 
     tokens = Tokens(Path(request.model_folder)) if request.model_folder else None
     shape = request.format
     return processing.build(source, shape, request.asked, Path(request.folder), tokens=tokens, job=job)  # type: ignore[arg-type]
+
+
+def _is_small(path: Path) -> bool:
+    """Whether the work on the file at *path* is done before a process of its own has started."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+    return path.stat().st_size < (SMALL_BYTES // PACKED if packed else SMALL_BYTES)
 
 
 def _model_folder(request: ProcessRequest, services: "Services") -> str | None:

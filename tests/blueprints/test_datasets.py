@@ -298,11 +298,24 @@ def test_what_is_no_data_set_is_refused(
     ("form", "field"),
     [({"name": "x"}, "file"), ({"file": (io.BytesIO(b"[]"), "a.json")}, "name"),
      ({"file": (io.BytesIO(b"[]"), "a.json"), "name": "x", "format": "xml"}, "format"),
+     ({"file": (io.BytesIO(b"[]"), "a.json"), "name": " \0\x1b "}, "name"),
      ({"file": (io.BytesIO(b"[]"), "a.json"), "name": "x" * 201}, "name")],
 )  # fmt: skip
 def test_a_wrong_form_is_400(client: FlaskClient, headers: dict[str, str], form: dict[str, Any], field: str) -> None:
     refused = client.post("/api/v1/datasets/upload", data=form, headers=headers, content_type="multipart/form-data")
     assert (refused.status_code, refused.json["error"]["details"]["field"]) == (400, field)
+
+
+def test_what_people_type_is_cleaned(client: FlaskClient, headers: dict[str, str]) -> None:
+    told = send(
+        client, headers, b'{"text": "a"}', "../../a\x00b.json", description=" a\0b\x1b[31m\n", format="JSON"
+    ).json
+    assert (told["description"], told["path"]) == ("ab[31m", "data/raw/a_b.jsonl")
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "after=x%00", "after=dataset-nobody"])
+def test_a_wrong_page_is_400(client: FlaskClient, headers: dict[str, str], query: str) -> None:
+    assert client.get(f"/api/v1/datasets?{query}", headers=headers).status_code == 400
 
 
 def test_without_a_token_nothing_is_told(client: FlaskClient) -> None:

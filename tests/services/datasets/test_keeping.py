@@ -123,6 +123,18 @@ def test_nobody_reads_anothers_folder_as_if_the_operator_had_made_it(
             store.locate(path, owner="mo")
 
 
+def test_the_nearest_meaning_of_a_name_counts(keeper: DatasetKeeper, store: DatasetStore) -> None:
+    array, lines = add(keeper, name="x.json"), add(keeper, name="x.jsonl")
+    assert store.find("x.json", owner="lin").id == array.id
+    assert store.find("/datasets/x.jsonl", owner="lin").id == lines.id
+    assert store.find("x", owner="lin").id == lines.id
+    made = process(keeper, array, name="x")
+    assert store.find("x", owner="lin").id == made.id
+    assert store.find("data/raw/x.json", owner="lin").id == array.id
+    assert store.find(lines.id, owner="lin").id == lines.id
+    assert store.find("金融", owner="lin").id in {array.id, lines.id}
+
+
 def test_a_link_out_of_the_data_is_refused(keeper: DatasetKeeper, store: DatasetStore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

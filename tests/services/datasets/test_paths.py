@@ -16,7 +16,7 @@ from services.errors import Malformed
         ("/data/processed/x", "data/processed/x"),
         ("./data/processed/x/", "data/processed/x"),
         ("data//processed/x", "data/processed/x"),
-        ("/datasets/x.jsonl", "x"),
+        ("/datasets/x.jsonl", "x.jsonl"),
         ("datasets/x", "x"),
         ("/models/x", "models/x"),
         ("./models/my_model", "models/my_model"),
