@@ -25,13 +25,13 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--all", "everything", is_flag=True, help="Cloud models too.")
+@click.option("--all", "everything", is_flag=True, help="Cloud models too, and what came with packages.")
 @with_appcontext
 def list_(everything: bool) -> None:
     """Show the models, and which are installed."""
     catalog = _services().catalog
     for row in catalog.rows():
-        if row.local or everything:
+        if everything or (row.local and not row.bundled):
             click.echo(f"{row.id:<28} {_state(row):<12} {_size(row):>9}  {', '.join(row.abilities)}  ({row.licence})")
 
 

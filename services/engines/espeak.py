@@ -63,9 +63,17 @@ class Library:
         return 0
 
 
-@cache
 def library() -> Library:
-    """espeak-ng, opened once. Raises Unavailable."""
+    """espeak-ng, opened once however many ask at once. Raises Unavailable."""
+    with _opening:
+        return _open()
+
+
+_opening = threading.Lock()
+
+
+@cache
+def _open() -> Library:
     try:
         return Library()
     except (ImportError, OSError, RuntimeError) as error:

@@ -1,5 +1,7 @@
 """espeak-ng as it comes with its package: every language, no download."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -73,6 +75,12 @@ def test_odd_texts_are_no_error(text: str) -> None:
 
 def test_markup_is_read_and_not_obeyed() -> None:
     assert len(say("espeak-en", "<break time='9999s'/> hello")) > len(say("espeak-en", "hello"))
+
+
+def test_many_that_ask_at_once_get_the_one_library() -> None:
+    probe = "from concurrent.futures import ThreadPoolExecutor; from services.engines.espeak import library; "
+    probe += "assert len({id(found) for found in ThreadPoolExecutor(8).map(lambda _: library(), range(64))}) == 1"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
 
 
 def test_many_at_once_do_not_mix() -> None:
