@@ -1,14 +1,20 @@
 """Whisper by CTranslate2: speech of a hundred languages becomes text, and silence none."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from services import sound
 from services.contracts.transcription import Hearing, Segment, Transcriber, Word
 from services.engines.base import Engine
 from services.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
     from services.sound import Samples
+
+log = logging.getLogger(__name__)
 
 
 class Whisper(Engine, Transcriber):
@@ -20,19 +26,33 @@ class Whisper(Engine, Transcriber):
     name: ClassVar[str] = "whisper"
 
     def load(self) -> None:
-        import ctranslate2
-        from faster_whisper import WhisperModel
-
         if not (self.path / "tokenizer.json").is_file():
             # The library would ask the hub for it.
             raise _incomplete(self.row.id)
-        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        self._model = WhisperModel(
-            str(self.path),
-            device=device,
-            compute_type="float16" if device == "cuda" else "int8",
-            cpu_threads=self.settings.cpu_threads,
-            local_files_only=True,
+        self._model = self._on_gpu() or self._open("cpu", "int8")
+
+    def _on_gpu(self) -> "WhisperModel | None":
+        """The model on the first GPU; None where there is none that CTranslate2 can use."""
+        import ctranslate2
+        import numpy
+
+        if not ctranslate2.get_cuda_device_count():
+            return None
+        try:
+            model = self._open("cuda", "float16")
+            # That a library of CUDA is missing is noticed only here.
+            model.encode(model.feature_extractor(numpy.zeros(sound.SAMPLE_RATE, dtype=numpy.float32)))
+        except (RuntimeError, ValueError) as error:
+            log.warning("whisper runs without the GPU", extra={"model": self.row.id, "reason": str(error)})
+            return None
+        return model
+
+    def _open(self, device: str, compute_type: str) -> "WhisperModel":
+        from faster_whisper import WhisperModel
+
+        threads = self.settings.cpu_threads
+        return WhisperModel(
+            str(self.path), device=device, compute_type=compute_type, cpu_threads=threads, local_files_only=True
         )
 
     def unload(self) -> None:

@@ -1,6 +1,7 @@
 """Whisper: what faster-whisper hears when it is called directly, and nothing where nobody speaks."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def hear(engine: Whisper, samples: Samples, **asked: object) -> tuple[Hearing, l
 def test_a_sentence_is_what_the_library_hears(engine: Whisper, spoken: Samples, sound_models: Path) -> None:
     from faster_whisper import WhisperModel
 
-    direct = WhisperModel(str(sound_models / ROW.id), device="cpu", compute_type="int8")
+    ours = engine._model.model
+    direct = WhisperModel(str(sound_models / ROW.id), device=ours.device, compute_type=ours.compute_type)
     expected, info = direct.transcribe(spoken.astype(np.float32), vad_filter=True, word_timestamps=True)
     hearing, pieces = hear(engine, spoken, word_timestamps=True)
     assert hearing.language == info.language == "en"
@@ -47,6 +49,16 @@ def test_words_follow_one_another_in_their_sentence(engine: Whisper, spoken: Sam
     assert words_of(" ".join(word.word for word in words)) == words_of(SENTENCE)
     assert all(0 <= word.start <= word.end <= len(spoken) / 16_000 + 0.1 for word in words)
     assert [word.start for word in words] == sorted(word.start for word in words)
+
+
+def test_two_who_speak_at_once_are_both_heard(engine: Whisper, spoken: Samples) -> None:
+    both = [spoken, np.concatenate([spoken, silence(0.5), spoken])]
+    with ThreadPoolExecutor(2) as threads:
+        texts = list(threads.map(lambda samples: hear(engine, samples, language="en")[1], both))
+    assert [words_of(" ".join(piece.text for piece in pieces)) for pieces in texts] == [
+        words_of(SENTENCE),
+        words_of(SENTENCE) * 2,
+    ]
 
 
 @pytest.mark.parametrize("samples", [silence(0.01), silence(6), tone(6), 0.01 * tone(3, hertz=50)])
