@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Matrix = np.ndarray[Any, Any]
 
+BYTES_A_NUMBER = 4
 MOST_BYTES = 2**30
 LEAST_ROOM = 64
 # A sum of n products in float32 is off by n half units in the last place at most; twice, and as much again.
@@ -34,41 +35,54 @@ class Nearest:
 
 @dataclass(slots=True)
 class _Rows:
-    """Embeddings, the squares of their lengths, and whose they are; *count* rows of the arrays are filled."""
+    """Embeddings, the squares of their lengths, their versions, and whose they are; *count* rows are filled."""
 
     matrix: "Matrix"
     squares: "Matrix"
+    versions: "Matrix"
     face_ids: list[str]
     count: int
 
     def shown(self) -> "_Rows":
         """The rows as they are now: later ones go where nobody who has this reads."""
-        return _Rows(self.matrix[: self.count], self.squares[: self.count], self.face_ids, self.count)
+        filled = slice(self.count)
+        return _Rows(self.matrix[filled], self.squares[filled], self.versions[filled], self.face_ids, self.count)
 
-    def append(self, face_ids: list[str], added: "Matrix") -> None:
+    def append(self, photos: list[tuple[int, str, bytes]]) -> None:
         import numpy as np
 
-        rows = slice(self.count, self.count + len(added))
+        rows = slice(self.count, self.count + len(photos))
+        added = np.frombuffer(b"".join(embedding for _, _, embedding in photos), "<f4").reshape(len(photos), -1)
         self.matrix[rows] = added
         self.squares[rows] = np.einsum("ij,ij->i", added, added, dtype=np.float64)
-        self.face_ids += face_ids
-        self.count += len(added)
+        self.versions[rows] = [version for version, _, _ in photos]
+        self.face_ids += [face_id for _, face_id, _ in photos]
+        self.count += len(photos)
 
-    def only(self, left: set[str]) -> "_Rows":
-        """The rows of *left* alone, in arrays of their own: a search may still read the old ones."""
-        rows = [row for row, face_id in enumerate(self.face_ids) if face_id in left]
-        return _Rows(self.matrix[rows], self.squares[rows], [self.face_ids[row] for row in rows], len(rows))
+    def without(self, gone: list[int]) -> "_Rows":
+        """The rows but for those versions, in arrays of their own: a search may still read the old ones."""
+        import numpy as np
+
+        left = np.flatnonzero(~np.isin(self.versions[: self.count], gone))
+        face_ids = [self.face_ids[row] for row in left.tolist()]
+        return _Rows(self.matrix[left], self.squares[left], self.versions[left], face_ids, len(left))
 
     def with_room(self, more: int) -> "_Rows":
         """These rows with room for *more*: the first load takes what it needs, later ones double what there is."""
-        import numpy as np
-
         if self.count + more <= len(self.matrix):
             return self
         room = max(self.count + more, 2 * self.count, LEAST_ROOM)
-        matrix, squares = np.empty((room, self.matrix.shape[1]), np.float32), np.empty(room, np.float32)
-        matrix[: self.count], squares[: self.count] = self.matrix[: self.count], self.squares[: self.count]
-        return _Rows(matrix, squares, self.face_ids, self.count)
+        grown = _empty(room, self.matrix.shape[1])
+        filled = slice(self.count)
+        grown.matrix[filled], grown.squares[filled] = self.matrix[filled], self.squares[filled]
+        grown.versions[filled], grown.face_ids, grown.count = self.versions[filled], self.face_ids, self.count
+        return grown
+
+
+def _empty(room: int, width: int) -> _Rows:
+    import numpy as np
+
+    return _Rows(np.empty((room, width), np.float32), np.empty(room, np.float32), np.empty(room, np.int64), [], 0)
 
 
 class _Index:
@@ -82,7 +96,7 @@ class _Index:
     @property
     def size_bytes(self) -> int:
         rows = self._rows
-        return rows.matrix.nbytes + rows.squares.nbytes if rows else 0
+        return rows.matrix.nbytes + rows.squares.nbytes + rows.versions.nbytes if rows else 0
 
     def refreshed(self, owner: str, model: str, database: Database) -> _Rows | None:
         """What the database has now; None when that is nothing."""
@@ -93,16 +107,14 @@ class _Index:
             return self._rows.shown() if self._rows and self._rows.count else None
 
     def _follow(self, changes: Changes) -> None:
-        import numpy as np
-
-        if self._rows and changes.left is not None:
-            self._rows = self._rows.only(changes.left)
+        if changes.anew:
+            self._rows = None
+        if self._rows and changes.gone:
+            self._rows = self._rows.without(changes.gone)
         if changes.photos:
-            added = np.frombuffer(b"".join(embedding for _, embedding in changes.photos), "<f4")
-            added = added.reshape(len(changes.photos), -1)
-            rows = self._rows or _Rows(added[:0], np.empty(0, np.float32), [], 0)
-            self._rows = rows.with_room(len(added))
-            self._rows.append([face_id for face_id, _ in changes.photos], added)
+            rows = self._rows or _empty(0, len(changes.photos[0][2]) // BYTES_A_NUMBER)
+            self._rows = rows.with_room(len(changes.photos))
+            self._rows.append(changes.photos)
         self._version, self._removals = changes.version, changes.removals
 
 

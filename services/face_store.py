@@ -5,21 +5,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from services.contracts.faces import Removed
 from services.database import Database
 from services.errors import Invalid
-from services.tables.faces import FaceIndexTable, FacePhotoTable, FaceTable
+from services.tables.faces import FaceIndexTable, FacePhotoTable, FaceRemovalTable, FaceTable
 from services.usage import utc_now
 
 Done = TypeVar("Done")
+Indexed = FaceIndexTable | FacePhotoTable | FaceRemovalTable
 
 WRITES = 5
 # Databases bound how many values one statement may name.
 NAMES_A_QUESTION = 500
+# An index that is further behind is read anew.
+KEPT_REMOVALS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,16 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What became of an index: photos by their person since a version, and who is left if somebody was removed."""
+    """What became of an index: photos that came, as version, person and embedding, and versions that went.
+
+    *anew* says that the photos are all there are: too much went meanwhile to be told.
+    """
 
     version: int
     removals: int
-    photos: list[tuple[str, bytes]]
-    left: set[str] | None
+    photos: list[tuple[int, str, bytes]]
+    gone: list[int]
+    anew: bool = False
 
 
 def add_photo(photo: NewPhoto, *, database: Database) -> Registered | None:
@@ -69,11 +76,9 @@ def remove(*which: ColumnElement[bool], database: Database) -> tuple[Removed, li
         locked = select(FaceTable.id).where(*which).order_by(FaceTable.id).with_for_update()
         persons = list(session.scalars(locked))
         photos = [photo for some in _portions(persons) for photo in _remove(session, some)]
-        for owner, model in sorted({(owner, model) for owner, model, _ in photos}):
-            session.execute(
-                update(FaceIndexTable).where(*_here(owner, model)).values(removals=FaceIndexTable.removals + 1)
-            )
-    files = [file for _, _, file in photos if file]
+        for owner, model in sorted({(photo.owner, photo.model) for photo in photos}):
+            _note_removal(session, owner, model, [p.version for p in photos if (p.owner, p.model) == (owner, model)])
+    files = [photo.file for photo in photos if photo.file]
     return Removed(faces=len(persons), embeddings=len(photos), files=len(files)), files
 
 
@@ -86,18 +91,21 @@ def files(*which: ColumnElement[bool], database: Database) -> list[str]:
 
 def changes(owner: str, model: str, version: int, removals: int, *, database: Database) -> Changes | None:
     """What became of the index of *owner* and *model* since *version* and *removals*; None when nothing did."""
-    index, photo = FaceIndexTable, FacePhotoTable
+    index, photo, removal = FaceIndexTable, FacePhotoTable, FaceRemovalTable
     with database.read() as session:
-        newest = session.execute(select(index.version, index.removals).where(*_here(owner, model))).first()
+        newest = session.execute(select(index.version, index.removals).where(*_here(index, owner, model))).first()
         if newest is None or tuple(newest) == (version, removals):
             return None
+        anew = newest.removals - removals > KEPT_REMOVALS
         # A photo that is added meanwhile has a later version, and comes with the next question.
-        since = (photo.owner == owner, photo.model == model, photo.version > version, photo.version <= newest.version)
-        rows = session.execute(select(photo.face_id, photo.embedding).where(*since).order_by(photo.version)).all()
-        left = None
-        if version and newest.removals != removals:
-            left = set(session.scalars(select(FaceTable.id).where(FaceTable.owner == owner)))
-    return Changes(newest.version, newest.removals, [(face_id, embedding) for face_id, embedding in rows], left)
+        since = (photo.version > (0 if anew else version), photo.version <= newest.version)
+        here = select(photo.version, photo.face_id, photo.embedding).where(*_here(photo, owner, model), *since)
+        photos = [(number, face_id, embedding) for number, face_id, embedding in session.execute(here)]
+        gone: list[int] = []
+        if version and newest.removals != removals and not anew:
+            went = select(removal.version).where(*_here(removal, owner, model), removal.removal > removals)
+            gone = list(session.scalars(went))
+    return Changes(newest.version, newest.removals, photos, gone, anew)
 
 
 def names(face_ids: set[str], *, database: Database) -> dict[str, str]:
@@ -148,7 +156,9 @@ def _next_version(session: Session, owner: str, model: str) -> int:
 
     The first makes its row, which two may try at the same time.
     """
-    counting = update(FaceIndexTable).where(*_here(owner, model)).values(version=FaceIndexTable.version + 1)
+    counting = (
+        update(FaceIndexTable).where(*_here(FaceIndexTable, owner, model)).values(version=FaceIndexTable.version + 1)
+    )
     version = session.scalar(counting.returning(FaceIndexTable.version))
     if version is None:
         session.add(FaceIndexTable(owner=owner, model=model, version=1, removals=0))
@@ -156,12 +166,26 @@ def _next_version(session: Session, owner: str, model: str) -> int:
     return version or 1
 
 
-def _remove(session: Session, persons: Sequence[str]) -> list[tuple[str, str, str | None]]:
-    """Remove *persons*: of each photo that they had the owner, the model and the kept file."""
-    gone = delete(FacePhotoTable).where(FacePhotoTable.face_id.in_(persons))
-    photos = session.execute(gone.returning(FacePhotoTable.owner, FacePhotoTable.model, FacePhotoTable.file)).all()
+def _remove(session: Session, persons: Sequence[str]) -> Sequence[Row[str, str, int, str | None]]:
+    """Remove *persons*; of each photo that they had its owner, model, version and kept file."""
+    photo = FacePhotoTable
+    gone = delete(photo).where(photo.face_id.in_(persons))
+    photos = session.execute(gone.returning(photo.owner, photo.model, photo.version, photo.file)).all()
     session.execute(delete(FaceTable).where(FaceTable.id.in_(persons)))
-    return [(owner, model, file) for owner, model, file in photos]
+    return photos
+
+
+def _note_removal(session: Session, owner: str, model: str, versions: list[int]) -> None:
+    """Count the index's removals up and note what went; after a large one all that is left is read anew."""
+    few = len(versions) <= KEPT_REMOVALS
+    counting = update(FaceIndexTable).where(*_here(FaceIndexTable, owner, model))
+    counted = counting.values(removals=FaceIndexTable.removals + (1 if few else KEPT_REMOVALS + 1))
+    removal = session.scalars(counted.returning(FaceIndexTable.removals)).one()
+    if few:
+        rows = [{"owner": owner, "model": model, "removal": removal, "version": version} for version in versions]
+        session.execute(insert(FaceRemovalTable), rows)
+    old = FaceRemovalTable.removal <= removal - KEPT_REMOVALS
+    session.execute(delete(FaceRemovalTable).where(*_here(FaceRemovalTable, owner, model), old))
 
 
 def _row(photo: NewPhoto, face_id: str, version: int) -> FacePhotoTable:
@@ -177,8 +201,8 @@ def _row(photo: NewPhoto, face_id: str, version: int) -> FacePhotoTable:
     )
 
 
-def _here(owner: str, model: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return FaceIndexTable.owner == owner, FaceIndexTable.model == model
+def _here(table: type[Indexed], owner: str, model: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return table.owner == owner, table.model == model
 
 
 def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -42,7 +42,7 @@ class FacePhotoTable(Base):
 
 
 class FaceIndexTable(Base):
-    """How new an index in memory must be: photos since its version are read, after a removal who is left."""
+    """How new an index in memory must be: it reads the photos since its version, and the removals since its own."""
 
     __tablename__ = "face_indexes"
 
@@ -50,3 +50,14 @@ class FaceIndexTable(Base):
     model: Mapped[str] = mapped_column(String(256), primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, default=0)
     removals: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class FaceRemovalTable(Base):
+    """Which photos went in a removal, by their versions: numbers that say nothing of anybody. Old ones go too."""
+
+    __tablename__ = "face_removals"
+
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(256), primary_key=True)
+    removal: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
