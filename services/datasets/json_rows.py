@@ -21,6 +21,10 @@ SCALAR = re.compile(rb"[^,\]]*")
 DEEPEST = 20_000
 MAY_END = re.compile(rb"\}[ \t\r\n]*[,\]]")
 ROWS_IN_DOUBT = 200
+# Empty lists take thirty times the memory of their text: what would fill it is not parsed.
+LARGE_ROW_BYTES = 2**20
+MOST_BRACKETS = 100_000
+TOO_MANY = Fault("too_many_values", "holds too many objects and arrays", "包含过多的对象和数组")
 WHOLE_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
@@ -50,6 +54,8 @@ def _split(blocks: Iterable[bytes]) -> Iterator[bytes | None]:
 
 def _parse(raw: bytes) -> dict[str, object] | Fault | None:
     """The row in *raw*, what is wrong with it, or None for white space."""
+    if len(raw) > LARGE_ROW_BYTES and raw.count(b"{") + raw.count(b"[") > MOST_BRACKETS:
+        return TOO_MANY
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -131,7 +137,7 @@ class _Scanner:
         costs half of following the brackets; where it fails once, the next rows are likely of the same make.
         """
         found = MAY_END.search(self._buffer, self._at)
-        if found is not None and found.start() - self._at < LONGEST_ROW_BYTES:
+        if found is not None and found.start() - self._at < LARGE_ROW_BYTES:
             with suppress(orjson.JSONDecodeError):
                 value = orjson.loads(self._buffer[self._at : found.start() + 1])
                 if type(value) is dict and value:

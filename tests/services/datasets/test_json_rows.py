@@ -107,6 +107,12 @@ def test_a_row_that_is_too_long_is_skipped() -> None:
     assert [row for _, row in found if isinstance(row, dict)] == [{"a": 1}, {"a": 2}]
 
 
+def test_a_row_that_would_fill_the_memory_is_not_parsed() -> None:
+    many = b'{"a": [' + b"[]," * 500_000 + b"1]}"
+    assert reasons(list(json_rows.lines([many]))) == [(1, "too_many_values")]
+    assert reasons(list(json_rows.elements([b"[" + many + b"]"]))) == [(1, "too_many_values")]
+
+
 def test_a_string_without_end_is_refused() -> None:
     def endless() -> object:
         yield b'[{"a": "'
