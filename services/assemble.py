@@ -1,17 +1,15 @@
 """The one place where the services are put together."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from services.catalog import Catalog
 from services.compute.calls import Calls, HostCalls, InlineCalls
 from services.compute.jobs import Jobs
 from services.compute.runners import open_runner
-from services.contracts.models import CatalogRow
 from services.credentials import StoredCredentials
 from services.database import Database, open_database
-from services.engines import diffusion_rows, espeak_rows, vision_rows, vits_rows
+from services.engines.base import bundled_rows, rows_under
 from services.engines.pool import ModelPool
 from services.face_index import FaceIndexes
 from services.files import Files
@@ -60,7 +58,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     services = Services(
         settings=settings,
         database=database,
-        catalog=Catalog(settings, more_rows=lambda: _rows_here(settings.models_dir)),
+        catalog=Catalog(settings, more_rows=lambda: [*rows_under(settings.models_dir), *bundled_rows()]),
         credentials=StoredCredentials(database),
         outbound=Outbound(settings),
         calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),
@@ -73,9 +71,3 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     )
     services.jobs.bind(services)
     return services
-
-
-def _rows_here(models_dir: Path) -> list[CatalogRow]:
-    """Models without a row in the catalog's file: those whose folders lie under MODELS_DIR, and espeak-ng's voices."""
-    found = [*diffusion_rows.rows(models_dir), *vision_rows.rows(models_dir), *vits_rows.rows(models_dir)]
-    return [*found, *espeak_rows.rows()]

@@ -72,7 +72,7 @@ class FormModel(BaseModel):
         return {"properties": {name: {"type": "string", "format": "binary"} for name in names}}
 
     @classmethod
-    def model_validate(cls, obj: Any = None, **options: Any) -> Self:  # noqa: ARG003 - the library names it
+    def model_validate(cls, obj: Any = None, **options: Any) -> Self:
         sent: dict[str, Any] = {}
         for name, info in cls.model_fields.items():
             key, many = info.alias or name, get_origin(info.annotation) is list

@@ -3,11 +3,13 @@
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from services.contracts.models import CatalogRow
+from services.engines.folders import ModelFolder, model_folders
 from services.settings import Settings
 
 
@@ -31,6 +33,16 @@ class Engine(ABC):
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]
         return sum(file.stat().st_size for file in files) / 2**20
 
+    @classmethod
+    def rows_of(cls, folder: ModelFolder) -> Iterable[CatalogRow]:
+        """The row of *folder* where it holds a model of this engine."""
+        return ()
+
+    @classmethod
+    def bundled_rows(cls) -> Iterable[CatalogRow]:
+        """Models that come with this engine's library and need no folder."""
+        return ()
+
     @abstractmethod
     def load(self) -> None:
         """Bring the weights into memory. Raises Unavailable when a library or a device is missing."""
@@ -46,6 +58,17 @@ def find_engine(name: str | None) -> type[Engine]:
     if name not in engines:
         raise KeyError(f"no engine {name!r}; there are {', '.join(sorted(engines))}")
     return engines[name]
+
+
+def rows_under(models_dir: Path) -> list[CatalogRow]:
+    """A row for each folder of *models_dir* that some engine knows; those that the catalog lists have theirs there."""
+    engines = all_engines().values()
+    return [row for folder in model_folders(models_dir) for engine in engines for row in engine.rows_of(folder)]
+
+
+def bundled_rows() -> list[CatalogRow]:
+    """Every model that comes with an engine's library."""
+    return [row for engine in all_engines().values() for row in engine.bundled_rows()]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from services.contracts.models import Ability
 from services.contracts.recognition import Classification, ImageClassifier
 from services.engines.vision import Prepared, VisionEngine
 
@@ -19,6 +20,8 @@ class Classifier(VisionEngine["Scores"], ImageClassifier):
 
     name: ClassVar[str] = "classifier"
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
+    ending: ClassVar[str] = "ForImageClassification"
+    abilities: ClassVar[list[Ability]] = ["image-classification", "training"]
 
     def classify(self, image: "Image", *, top_k: int, owner: str) -> list[Classification]:
         scores = self._see(image, owner=owner)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from services.contracts.models import Ability
 from services.contracts.recognition import Detection, ObjectDetector
 from services.engines.vision import Prepared, VisionEngine
 
@@ -33,6 +34,8 @@ class Detector(VisionEngine[Found], ObjectDetector):
 
     name: ClassVar[str] = "detector"
     auto_class: ClassVar[str] = "AutoModelForObjectDetection"
+    ending: ClassVar[str] = "ForObjectDetection"
+    abilities: ClassVar[list[Ability]] = ["object-detection"]
 
     def detect(self, image: "Image", *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:
         found = self._see(image, owner=owner, threshold=threshold)

@@ -18,13 +18,15 @@ import orjson
 
 from services import films, pictures
 from services.contracts.images import ImageModel, ImageRequest, PaintedPictures, Picture, SourcePicture
-from services.contracts.models import Ability
+from services.contracts.models import Ability, CatalogRow
 from services.contracts.video import ShotFilm, VideoModel, VideoRequest
 from services.engines import diffusion_memory as memory
+from services.engines import diffusion_rows
 from services.engines import diffusion_tasks as tasks
 from services.engines.base import Engine
 from services.engines.diffusion_folder import read_index
 from services.engines.diffusion_steps import StepCounter
+from services.engines.folders import ModelFolder
 from services.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class Diffusion(Engine, ImageModel, VideoModel):
     """A pipeline of diffusers. Its methods may be called from many threads; they take turns."""
 
     name: ClassVar[str] = "diffusion"
+
+    @classmethod
+    def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
+        return diffusion_rows.rows_of(folder)
 
     def load(self) -> None:
         index = read_index(self.path)

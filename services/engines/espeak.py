@@ -9,7 +9,9 @@ import threading
 from functools import cache
 from typing import Any, ClassVar
 
+from services.contracts.models import CatalogRow
 from services.contracts.speech import Manner, Speaker
+from services.engines import espeak_rows
 from services.engines.base import Engine
 from services.errors import ServiceError, Unavailable
 
@@ -84,6 +86,10 @@ class Espeak(Engine, Speaker):
     """One language of espeak-ng, in a male and a female voice."""
 
     name: ClassVar[str] = "espeak"
+
+    @classmethod
+    def bundled_rows(cls) -> tuple[CatalogRow, ...]:
+        return espeak_rows.rows()
 
     @property
     def memory_mb(self) -> float:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from services.contracts.chat import ChatDelta, ChatModel, ChatRequest, ToolDelta, Usage
+from services.contracts.models import CatalogRow
 from services.engines.base import Engine
+from services.engines.folders import ModelFolder
 from services.errors import Invalid, ServiceError, Unavailable
 
 SILENCE_SECONDS = 0.2
@@ -24,6 +26,11 @@ class LlamaCpp(Engine, ChatModel):
     """A chat model in a GGUF file. `stream()` may be called from many threads; llama.cpp batches them."""
 
     name: ClassVar[str] = "llama_cpp"
+
+    @classmethod
+    def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
+        if any(folder.path.glob("*.gguf")):
+            yield folder.row(cls.name, ["chat"], "A chat model in a GGUF file")
 
     def load(self) -> None:
         import xllamacpp

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from services.compute.batches import Batches
+from services.contracts.models import Ability, CatalogRow
 from services.engines.base import Engine
+from services.engines.folders import ModelFolder
 from services.errors import Invalid, ServiceError, Unavailable
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Seen = TypeVar("Seen")
 
+PROCESSOR = "preprocessor_config.json"
 MOST_WAITING = 256
 # How many pictures go through a model together, and of how many pixels: a GPU wants many. On a processor four of
 # 224×224 were the fastest; the activations of eight no longer fit what malloc keeps, and took half as long again.
@@ -53,6 +56,15 @@ class VisionEngine(Engine, Generic[Seen]):
 
     auto_class: ClassVar[str]
     """The class of transformers that knows how to load it."""
+    ending: ClassVar[str]
+    """What transformers calls its classes ends with what they do."""
+    abilities: ClassVar[list[Ability]]
+
+    @classmethod
+    def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
+        # The class that both engines share has no ending, and no folders.
+        if folder.has(PROCESSOR) and folder.architecture.endswith(cls.ending):
+            yield folder.row(cls.name, cls.abilities, folder.architecture)
 
     def load(self) -> None:
         import torch

@@ -7,15 +7,20 @@ huggingface/transformers 5.23.
 import gc
 import importlib.util
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from services.contracts.models import CatalogRow, VoiceFlags
 from services.contracts.speech import Manner, Speaker
 from services.engines.base import Engine
+from services.engines.folders import ModelFolder
 from services.errors import Unavailable
+from services.languages import canonical
 
 if TYPE_CHECKING:
     import numpy
 
+TOKENIZER = "tokenizer_config.json"
 SEED = 0
 LOUDEST = 32767
 
@@ -24,6 +29,14 @@ class Vits(Engine, Speaker):
     """One voice; threads take turns, since the noise comes from the process's generator."""
 
     name: ClassVar[str] = "vits"
+
+    @classmethod
+    def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
+        if folder.has(TOKENIZER) and folder.config.get("model_type") == "vits":
+            language = folder.read(TOKENIZER).get("language")
+            tag = canonical(language) if isinstance(language, str) else None
+            voice = VoiceFlags(languages=[tag] if tag else [])
+            yield folder.row(cls.name, ["speech"], "A voice of transformers' VITS", voice=voice)
 
     def load(self) -> None:
         import torch

@@ -15,7 +15,7 @@ from tests.fakes.hub import HubFake
 Login = Callable[..., dict[str, str]]
 TINY = CatalogRow.model_validate(
     {
-        "id": "tiny",
+        "id": "tiny-chat",
         "name": "Tiny",
         "abilities": ["chat"],
         "licence": "MIT",
@@ -70,19 +70,19 @@ def test_only_what_chats_is_listed(client: FlaskClient, login: Login) -> None:
 
 def test_pull(client: FlaskClient, login: Login, services: Services) -> None:
     headers = login()
-    assert not by_id(client, headers)["tiny"]["installed"]
-    answer = client.post("/api/models/pull", json={"model": "tiny"}, headers=headers)
+    assert not by_id(client, headers)["tiny-chat"]["installed"]
+    answer = client.post("/api/models/pull", json={"model": "tiny-chat"}, headers=headers)
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/api/jobs/{answer.json['task_id']}"
     job = services.jobs.wait(answer.json["task_id"], 20)
     assert (job.status, job.progress) == ("completed", 100)
     assert job.result["files"] == ["tiny.gguf"]
-    assert by_id(client, headers)["tiny"]["installed"]
+    assert by_id(client, headers)["tiny-chat"]["installed"]
 
 
 def test_a_pull_that_fails_says_why(client: FlaskClient, login: Login, services: Services, hub: HubFake) -> None:
     hub.token = "hf-secret"
-    answer = client.post("/api/models/pull", json={"model": "tiny"}, headers=login())
+    answer = client.post("/api/models/pull", json={"model": "tiny-chat"}, headers=login())
     job = services.jobs.wait(answer.json["task_id"], 20)
     assert job.status == "failed"
     assert "HUB_TOKEN" in str(job.error)
@@ -90,8 +90,8 @@ def test_a_pull_that_fails_says_why(client: FlaskClient, login: Login, services:
 
 def test_the_same_key_starts_one_pull(client: FlaskClient, login: Login) -> None:
     headers = login() | {"Idempotency-Key": "k1"}
-    first = client.post("/api/models/pull", json={"model": "tiny"}, headers=headers)
-    again = client.post("/api/models/pull", json={"model": "tiny"}, headers=headers)
+    first = client.post("/api/models/pull", json={"model": "tiny-chat"}, headers=headers)
+    again = client.post("/api/models/pull", json={"model": "tiny-chat"}, headers=headers)
     assert again.json["task_id"] == first.json["task_id"]
     assert again.headers["Idempotent-Replayed"] == "true"
 
@@ -118,10 +118,10 @@ def test_what_cannot_be_pulled(
 def test_pulling_is_an_administrators_affair(client: FlaskClient, login: Login, open_client: FlaskClient) -> None:
     client.post("/api/auth/users", json={"username": "lin", "password": "a-long-password"}, headers=login())
     headers = login("lin", "a-long-password")
-    assert client.post("/api/models/pull", json={"model": "tiny"}, headers=headers).status_code == 403
-    assert client.post("/api/models/pull", json={"model": "tiny"}).status_code == 401
-    assert open_client.post("/api/models/pull", json={"model": "tiny"}).status_code in {401, 403}
+    assert client.post("/api/models/pull", json={"model": "tiny-chat"}, headers=headers).status_code == 403
+    assert client.post("/api/models/pull", json={"model": "tiny-chat"}).status_code == 401
+    assert open_client.post("/api/models/pull", json={"model": "tiny-chat"}).status_code in {401, 403}
 
 
 def test_the_app_is_made_with_these_services(services: Services) -> None:
-    assert create_app(services=services).extensions["services"].catalog.find("tiny") is TINY
+    assert create_app(services=services).extensions["services"].catalog.find("tiny-chat") is TINY

@@ -8,6 +8,7 @@ import pytest
 
 from services.catalog import Catalog
 from services.contracts.chat import ChatRequest, join_deltas
+from services.engines.base import rows_under
 from services.engines.llama_cpp import LlamaCpp
 from services.errors import Invalid
 from services.settings import Settings
@@ -89,3 +90,11 @@ def test_what_it_cannot_read_is_the_callers_error(engine: LlamaCpp, wrong: dict[
     with pytest.raises(Invalid) as error:
         engine.reply(ChatRequest.model_validate(wrong))
     assert error.value.details["field"] == "messages"
+
+
+def test_a_gguf_file_in_a_folder_is_a_chat_model(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine-q4.gguf").write_bytes(b"GGUF")
+    (tmp_path / "empty").mkdir()
+    (row,) = rows_under(tmp_path)
+    assert (row.id, row.engine, row.abilities) == ("mine", "llama_cpp", ["chat"])

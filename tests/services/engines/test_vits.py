@@ -10,7 +10,7 @@ from transformers import VitsModel, VitsTokenizer
 
 from services.contracts.models import CatalogRow
 from services.contracts.speech import Manner
-from services.engines import vits_rows
+from services.engines.base import rows_under
 from services.engines.vits import SEED, Vits
 from services.errors import Unavailable
 from services.settings import Settings
@@ -20,7 +20,7 @@ SENTENCE = "Hello, world!"
 
 
 def load(folder: Path, row: CatalogRow | None = None) -> Vits:
-    engine = Vits(row or vits_rows.rows(folder.parent)[0], folder, Settings(_env_file=None, cpu_threads=1))
+    engine = Vits(row or rows_under(folder.parent)[0], folder, Settings(_env_file=None, cpu_threads=1))
     engine.load()
     return engine
 
@@ -77,7 +77,7 @@ def test_a_voice_that_needs_a_package_says_which(tiny_vits: Path, tmp_path: Path
 
 
 def test_a_folder_is_a_row(tiny_vits: Path) -> None:
-    (row,) = vits_rows.rows(tiny_vits)
+    (row,) = rows_under(tiny_vits)
     assert (row.id, row.engine, row.abilities, row.voice.languages) == ("tiny-vits", "vits", ["speech"], ["en"])
 
 
@@ -87,7 +87,7 @@ def test_what_was_pulled_by_a_hub_id_is_called_so_too(tmp_path: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "vits"}')
     (folder / "tokenizer_config.json").write_text('{"language": "fra"}')
     (folder / "polymath.json").write_text('{"source": "facebook/mms-tts-fra", "licence": "cc-by-nc-4.0"}')
-    (row,) = vits_rows.rows(tmp_path)
+    (row,) = rows_under(tmp_path)
     assert (row.aliases, row.voice.languages) == (["facebook/mms-tts-fra"], ["fr"])
 
 
@@ -96,5 +96,5 @@ def test_other_folders_are_no_voices(tmp_path: Path, config: str) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "config.json").write_text(config)
     (tmp_path / "x" / "tokenizer_config.json").write_text("{}")
-    assert vits_rows.rows(tmp_path) == []
-    assert vits_rows.rows(tmp_path / "nowhere") == []
+    assert rows_under(tmp_path) == []
+    assert rows_under(tmp_path / "nowhere") == []

@@ -9,7 +9,7 @@ import pytest
 from services.assemble import Services, assemble
 from services.contracts.models import PullRequest
 from services.domains import models
-from services.engines import vision_rows
+from services.engines.base import rows_under
 from services.settings import Settings
 from tests.fakes.hub import HubFake
 from tests.vision_models import CLASSIFIER, DETECTORS
@@ -27,19 +27,19 @@ def put(folder: Path, config: str | None, processor: bool = True) -> Path:
 
 
 def test_the_tiny_detectors_are_found(vision_models: Path) -> None:
-    found = {row.id: row.engine for row in vision_rows.rows(vision_models)}
+    found = {row.id: row.engine for row in rows_under(vision_models)}
     assert found == {CLASSIFIER: "classifier"} | dict.fromkeys(DETECTORS, "detector")
 
 
 def test_what_does_not_look_at_pictures_is_no_row(tmp_path: Path) -> None:
-    assert vision_rows.rows(tmp_path / "none") == []
+    assert rows_under(tmp_path / "none") == []
     detector = json.dumps({"architectures": ["YolosForObjectDetection"]})
     for name, config in {"a": None, "b": "{", "c": "[]", "d": '{"architectures": []}', ".hidden": detector}.items():
         put(tmp_path / name, config)
     put(tmp_path / "text", json.dumps({"architectures": ["LlamaForCausalLM"]}))
     put(tmp_path / "alone", detector, processor=False)
     (tmp_path / "file").write_text("x")
-    assert vision_rows.rows(tmp_path) == []
+    assert rows_under(tmp_path) == []
 
 
 def test_the_catalog_has_one_row_for_what_it_lists(settings: Settings, vision_models: Path) -> None:
