@@ -22,6 +22,8 @@ from services.contracts.accounts import DoneView
 from services.contracts.annotations import (
     AnnotationDone,
     AnnotationRequest,
+    AnnotationsPage,
+    AnnotationsQuery,
     AnnotationUsage,
     Concurrency,
     Format,
@@ -148,6 +150,13 @@ def remove_upload(path: NamePath) -> dict[str, bool]:
 def annotate(form: AnnotateForm) -> Response:
     """Describe uploaded pictures with a vision model and write the descriptions as training data."""
     return answer("annotations.generate", _request(form), show=lambda done, job: _view(done, job, images=form.images))
+
+
+@bp.get("/annotations", responses={200: AnnotationsPage})
+@mark(limit="status")
+def list_(query: AnnotationsQuery) -> dict[str, Any]:
+    """List annotations, the oldest first."""
+    return annotations.list_(query, services=services(), identity=me()).model_dump()
 
 
 @bp.get("/outputs", responses={200: OutputFiles})

@@ -12,8 +12,6 @@ from services.contracts.annotations import (
     AnnotationDatasetRequest,
     AnnotationRow,
     AnnotationRowsQuery,
-    AnnotationsPage,
-    AnnotationsQuery,
     AnnotationView,
     ReviewRequest,
 )
@@ -41,13 +39,6 @@ class AnnotationRowsShown(BaseModel):
     rows: list[AnnotationRowShown]
     count: int
     next: int | None = Field(description="`after` of the next page; null at the end")
-
-
-@bp.get("", responses={200: AnnotationsPage})
-@mark(limit="status")
-def list_(query: AnnotationsQuery) -> dict[str, Any]:
-    """List annotations, the oldest first."""
-    return annotations.list_(query, services=services(), identity=me()).model_dump()
 
 
 @bp.get("/<string:id>", responses={200: AnnotationView})
