@@ -84,12 +84,14 @@ def silence(seconds: float) -> Samples:
 
 def starter_voice(models_dir: Path) -> Speak:
     """Says a text with the starter voice of *models_dir*: samples at `RATE`."""
-    from piper import PiperVoice
+    from piper import PiperVoice, SynthesisConfig
 
+    # Without noise it says the same in the same way each time.
+    steady = SynthesisConfig(noise_scale=0, noise_w_scale=0)
     voice = PiperVoice.load(models_dir / "piper-en-us-joe" / "en_US-joe-medium.onnx")
 
     def say(text: str) -> Samples:
-        whole = np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text)])
+        whole = np.concatenate([chunk.audio_float_array for chunk in voice.synthesize(text, steady)])
         at = np.arange(0, len(whole), voice.config.sample_rate / RATE)
         return np.interp(at, np.arange(len(whole)), whole)
 
