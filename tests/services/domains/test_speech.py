@@ -62,16 +62,12 @@ def test_speed_divides_the_duration(hearing: Services, voice: str, speed: float)
     assert changed == pytest.approx(usual / speed, rel=0.25)
 
 
-# Lower than Joe speaks, creaks hide how high a voice is.
-@pytest.mark.parametrize(
-    ("voice", "pitch"), [("piper-en-us-joe", 5), ("piper-en-us-joe", 7), ("espeak-cmn", -6), ("espeak-cmn", 7)]
-)
-def test_pitch_moves_the_voice_and_not_the_time(hearing: Services, voice: str, pitch: int) -> None:
-    text = TEXT if voice.startswith("piper") else CHINESE
-    usual, moved = (speak(hearing, text, voice=voice, format="wav", pitch=by) for by in (0, pitch))
+@pytest.mark.parametrize("pitch", [-6, 7, 12])
+def test_pitch_moves_the_voice_and_not_the_time(hearing: Services, pitch: int) -> None:
+    usual, moved = (speak(hearing, CHINESE, voice="espeak-cmn", format="wav", pitch=by) for by in (0, pitch))
     heights = [fundamental(*decode(path_of(hearing, result))) for result in (usual, moved)]
     assert heights[1] / heights[0] == pytest.approx(2 ** (pitch / 12), rel=0.15)
-    assert moved.duration == pytest.approx(usual.duration, rel=0.25)
+    assert moved.duration == pytest.approx(usual.duration, rel=0.05)
 
 
 def test_chinese_speaks_as_a_woman_and_as_a_man(hearing: Services) -> None:

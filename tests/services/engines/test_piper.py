@@ -14,7 +14,8 @@ from services.contracts.speech import Manner
 from services.engines.piper import Piper
 from services.errors import Unavailable
 from services.settings import Settings
-from tests.voices import fundamental
+from services.soundfiles import SoundWriter
+from tests.voices import decode, fundamental
 
 VOICE = "piper-en-us-joe"
 SENTENCE = "The quick brown fox jumps over the lazy dog."
@@ -43,6 +44,17 @@ def test_speed_and_pitch_are_left_to_the_sound(voice: Piper) -> None:
 @pytest.mark.parametrize("text", ["!!!", "…", "—", "😀", "[[", "[[ hello ]]", "<speak>x</speak>", "a", "\ufffd"])
 def test_odd_texts_are_no_error(voice: Piper, text: str) -> None:
     assert len(voice.say(text, Manner())) % 2 == 0
+
+
+@pytest.mark.parametrize("pitch", [5, 12])
+def test_the_sound_moves_its_pitch(voice: Piper, tmp_path: Path, pitch: float) -> None:
+    # One and the same speech: Piper says nothing twice alike.
+    pcm = voice.say(SENTENCE, Manner())
+    usual = fundamental(np.frombuffer(pcm, np.int16), voice.sample_rate)
+    with SoundWriter(tmp_path / "a.wav", "wav", voice.sample_rate, pitch=pitch) as sound:
+        sound.write(pcm)
+    assert fundamental(*decode(tmp_path / "a.wav")) > 1.1 * usual
+    assert sound.seconds == pytest.approx(len(pcm) / 2 / voice.sample_rate, rel=0.03)
 
 
 def test_brackets_are_no_phonemes(voice: Piper) -> None:
