@@ -26,14 +26,14 @@ from services.contracts.datasets import (
     Scan,
     ScanRequest,
 )
-from services.datasets import making, pages, paths, processing, scanning, templates
+from services.datasets import checking, making, pages, processing, scanning
 from services.datasets.keeping import DatasetKeeper
 from services.datasets.reading import Limits, Nature, Source
 from services.datasets.store import DatasetStore, described, size_mb, view
 from services.datasets.streams import GZIP
 from services.datasets.tokens import Tokens
 from services.datasets.writing import draft
-from services.errors import Cancelled, Invalid, ServiceError
+from services.errors import Cancelled, ServiceError
 from services.tables.datasets import DatasetTable, DatasetVersionTable
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 SMALL_BYTES = 2 * 2**20
 # What a small gzip may unpack to is not small.
 PACKED = 32
-RATIO_SLACK = 1e-6
 
 
 def list_(query: DatasetsQuery, *, services: "Services", identity: Identity) -> DatasetsPage:
@@ -181,48 +180,19 @@ def scan(request: ScanRequest, *, services: "Services", job: Job = SILENT) -> Sc
 
 def lane(request: ProcessRequest, *, services: "Services", owner: str) -> Lane:
     """Where a job for *request* waits its turn. Raises what is wrong with it, before its job is made."""
-    check(request, services=services, owner=owner)
+    checking.check(request, services=services, owner=owner)
     return "cpu"
-
-
-def check(request: ProcessRequest, *, services: "Services", owner: str) -> DatasetTable:
-    """The data set to process. Raises NotFound, Malformed, Unavailable, and Invalid with the wrong field."""
-    if abs(sum(request.ratios) - 1) > RATIO_SLACK:
-        raise Invalid(
-            "train_ratio",
-            "The three ratios add up to {sum:g} and not to 1.",
-            "三个比例之和为 {sum:g}，必须等于 1。",
-            reason="ratios",
-            sum=round(sum(request.ratios), 6),
-        )
-    if not paths.is_plain_name(request.output_name):
-        raise Invalid(
-            "output_name",
-            "The name may have letters, digits, '-', '_', '.' and spaces, and begins with a letter or digit.",
-            "名称只能包含字母、数字、“-”、“_”、“.”和空格，并以字母或数字开头。",
-            reason="name_invalid",
-        )
-    if request.max_length is not None and (request.min_length or 0) > request.max_length:
-        raise Invalid("min_length", "min_length is over max_length.", "min_length 大于 max_length。")
-    row = _store(services).find(request.dataset_id, owner=owner or None)
-    columns = [column["name"] for column in row.columns]
-    if request.template is not None:
-        templates.check(request.template, columns)
-    if request.group_by is not None and request.group_by not in columns:
-        raise Invalid("group_by", "The data set has no such column.", "数据集中没有该列。", reason="missing_column")
-    _model_folder(request, services)
-    return row
 
 
 @function(lane="cpu", lane_of=lane, attempts=2)
 def process(request: ProcessRequest, *, services: "Services", job: Job = SILENT) -> Processed:
     """Make training data of a data set: a new version of the data set that `output_name` names.
 
-    Raises what `check` raises, Invalid for bad rows and when none is left; then nothing is written.
+    Raises what `checking.check` raises, Invalid for bad rows and when none is left; then nothing is written.
     """
     if done := _store(services).version_of_job(job.id):
         return _processed(*done)
-    row = check(request, services=services, owner=job.owner)
+    row = checking.check(request, services=services, owner=job.owner)
     source = _store(services).located(row)
     keeper = DatasetKeeper(services.database, services.settings)
     with draft(keeper.root / "processed") as folder:
@@ -233,7 +203,7 @@ def process(request: ProcessRequest, *, services: "Services", job: Job = SILENT)
             encoding=source.encoding,
             format=row.format,
             folder=str(folder),
-            model_folder=_model_folder(request, services),
+            model_folder=checking.model_folder(request, services),
         )
         built = _build(wanted, services, job)
         made, version = keeper.add_version(folder, built, request, row, owner=job.owner, job_id=job.id)
@@ -275,16 +245,6 @@ def _is_small(path: Path) -> bool:
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
     return path.stat().st_size < (SMALL_BYTES // PACKED if packed else SMALL_BYTES)
-
-
-def _model_folder(request: ProcessRequest, services: "Services") -> str | None:
-    """Where the model lies whose tokenizer is wanted. Raises NotFound, Invalid or Unavailable."""
-    if not request.model:
-        return None
-    row = services.catalog.find(request.model)
-    if not row.local:
-        raise Invalid("model", "Only a local model has a tokenizer here.", "只有本地模型才有可用的分词器。")
-    return str(services.catalog.path(row))
 
 
 def _store(services: "Services") -> DatasetStore:

@@ -191,6 +191,18 @@ def test_another_user_sees_nothing_of_it(
     )
 
 
+def test_an_admin_may_process_anybodys(
+    client: FlaskClient, services: Services, login: Login, headers: dict[str, str]
+) -> None:
+    accounts.add(UserRequest(username="mo", password="a-long-password"), services=services)
+    theirs = send(client, login("mo", "a-long-password"), json.dumps(ROWS).encode()).json
+    made = process(client, headers, theirs["id"]).json
+    assert (made["dataset_id"], made["splits"]["train"]) == (theirs["id"], 80)
+    assert (
+        client.get(f"/api/v1/datasets/{made['output_id']}", headers=login("mo", "a-long-password")).status_code == 404
+    )
+
+
 def test_two_uploads_of_one_name_are_two(client: FlaskClient, headers: dict[str, str]) -> None:
     one, two = (send(client, headers, json.dumps(ROWS[:count]).encode()).json for count in (3, 5))
     assert (one["path"], two["path"]) == ("data/raw/finance.json", "data/raw/finance-2.json")
@@ -261,6 +273,14 @@ def test_a_wrong_field_is_400_and_named(
     assert (refused.status_code, refused.json["error"]["code"]) == (400, "INVALID_REQUEST")
     assert refused.json["error"]["details"]["field"] == field
     assert client.get("/api/v1/datasets", headers=headers).json["count"] == 1
+
+
+def test_what_is_processed_is_not_processed_again(
+    client: FlaskClient, headers: dict[str, str], uploaded: dict[str, Any]
+) -> None:
+    made = process(client, headers, uploaded["id"]).json
+    refused = process(client, headers, made["output_id"])
+    assert (refused.status_code, refused.json["error"]["details"]["reason"]) == (400, "processed")
 
 
 def test_a_missing_column_is_named(client: FlaskClient, headers: dict[str, str], uploaded: dict[str, Any]) -> None:
