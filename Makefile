@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription docs clean
+.PHONY: help serve test lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ models/smollm2-135m-instruct models/efficientnet-lite0 models/dlib-faces models/
 
 worker: .venv/ready  ## Run jobs here that services elsewhere submit; needs JOB_RUNNER=celery and REDIS_URL
 	@exec $(BIN)/celery -A backend.worker worker -Q gpu,cpu,io --loglevel WARNING
+
+bench-annotate: .venv/ready-dev  ## Measure the annotator beside the time that its upstream takes
+	@$(BIN)/python -m tests.bench.annotate
 
 bench-camera: .venv/ready-dev models/dlib-faces  ## Measure cameras: frames/s, milliseconds to an answer
 	@$(BIN)/python -m tests.bench.camera

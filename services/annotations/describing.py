@@ -1,5 +1,6 @@
 """Who describes a picture: a vision model behind an endpoint, or its own pixels."""
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -75,19 +76,15 @@ class VisionModel(Describer):
         self._request, self._endpoint, self._services = request, endpoint, services
         self._chat = endpoints.open_chat(endpoint, services.outbound)
         self._pace = Pace()
+        # Calls are bounded and not threads: while one picture is read or written down, another is asked about.
+        self._slots = threading.BoundedSemaphore(request.concurrency)
         self._refused: ServiceError | None = None
 
     def describe(self, path: Path, job: Job) -> Description:
-        if self._refused:
-            raise self._refused
+        self._check()
         most = self._services.settings.max_image_pixels
         picture = scaling.fit(path, self._endpoint.provider, max_pixels=most)
-        try:
-            reply = self._ask(self._wording(picture), job)
-        except (UpstreamFailed, NotFound, Malformed) as error:
-            if not isinstance(error, UpstreamFailed) or error.kind in LASTING:
-                self._refused = error
-            raise
+        reply = self._ask(self._wording(picture), job)
         if len(reply.text) > LONGEST_DESCRIPTION:
             raise UpstreamFailed(
                 "The provider's description is longer than {most} characters.",
@@ -113,7 +110,10 @@ class VisionModel(Describer):
         while True:
             self._pace.wait(job)
             try:
-                reply = self._metered(wording, job)
+                with self._slots:
+                    self._check()
+                    job.check()
+                    reply = self._metered(wording, job)
                 self._pace.answered()
                 return reply
             except UpstreamBusy as error:
@@ -122,6 +122,11 @@ class VisionModel(Describer):
                 tries += 1
                 if error.kind not in PASSING or tries == TRIES:
                     raise
+
+    def _check(self) -> None:
+        """Raise what was refused before, where that would be refused again."""
+        if self._refused:
+            raise self._refused
 
     def _metered(self, wording: ChatRequest, job: Job) -> ChatReply:
         """One call, written down however it ends."""
@@ -136,6 +141,8 @@ class VisionModel(Describer):
             return reply
         except ServiceError as error:
             entry.outcome = error.reason if isinstance(error, Cancelled) else type(error).__name__
+            lasts = isinstance(error, (NotFound, Malformed)) or getattr(error, "kind", "") in LASTING
+            self._refused = error if lasts else self._refused
             raise
         finally:
             entry.total_ms = round((time.perf_counter() - began) * 1000)

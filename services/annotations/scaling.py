@@ -6,7 +6,7 @@ Sources: OpenAI's vision guide (2048 pixels a side), Anthropic's (1568 pixels, 5
 import io
 from pathlib import Path
 
-from services import pictures
+from services import filetypes, pictures
 from services.contracts.images import SourcePicture
 
 LONGEST_SIDES = {"openai": 2048, "anthropic": 1568, "dashscope": 2048}
@@ -17,8 +17,13 @@ QUALITIES = (90, 75, 60)
 
 def fit(path: Path, provider: str, *, max_pixels: int) -> SourcePicture:
     """The picture at *path* for a model of *provider*. Raises what `pictures.check` raises."""
-    source = pictures.check(path, max_pixels=max_pixels)
     longest = LONGEST_SIDES.get(provider, 2048)
+    width, height, plain = pictures.glance(path, max_pixels=max_pixels)
+    if plain and max(width, height) <= longest and path.stat().st_size <= MOST_BYTES:
+        # It was read whole when it was uploaded; decoding it once more cost as much as all else here.
+        data = path.read_bytes()
+        return SourcePicture(data, filetypes.media_type(data[: filetypes.HEAD_BYTES]), width, height)
+    source = pictures.check(path, max_pixels=max_pixels)
     if max(source.width, source.height) <= longest and len(source.data) <= MOST_BYTES:
         return source
     return _smaller(source, longest, max_pixels)

@@ -21,6 +21,9 @@ from services.usage import utc_now
 if TYPE_CHECKING:
     from services.assemble import Services
 
+# They read and write while the others wait for the provider.
+SPARE_THREADS = 4
+
 
 def begin(request: AnnotationRequest, endpoint: Endpoint, services: "Services", job: Job) -> AnnotationTable:
     """The annotation for *request* with its rows; a job that goes on finds what it kept before."""
@@ -66,7 +69,7 @@ def describe_all(
     if not waiting:
         return
     work = Work(annotation, request, endpoint, services, job)
-    with ThreadPoolExecutor(request.concurrency, "annotate") as pool:
+    with ThreadPoolExecutor(request.concurrency + SPARE_THREADS, "annotate") as pool:
         # Each thread needs the job's switch, which a context carries.
         ways = [
             pool.submit(contextvars.copy_context().run, work.describe_same, rows) for rows in _same_pictures(waiting)

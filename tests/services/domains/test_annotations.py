@@ -191,7 +191,8 @@ def test_every_tenth_call_fails_and_all_are_described(keep: Keep, describe: Desc
 def test_pictures_that_are_always_refused_keep_their_reason(keep: Keep, describe: Describe, vision: VisionFake) -> None:
     vision.reply = lambda number: refused(400) if number == 1 else said(number)
     done = describe(keep(*pictures(3)), concurrency=1)
-    assert [bool(row.error) for row in done.results] == [True, False, False]
+    assert (done.succeeded, done.failed) == (2, 1)
+    assert [row.error["reason"] for row in done.results if row.error] == ["refused"]
 
 
 def test_an_empty_answer_is_an_error(keep: Keep, describe: Describe, vision: VisionFake) -> None:
@@ -282,6 +283,25 @@ def test_a_restart_goes_on_where_it_stopped(keep: Keep, describe: Describe, visi
         describe(names, Watched(told=stop), concurrency=1)
     done = describe(names, Watched(), concurrency=1)
     assert (done.succeeded, len(vision.requests)) == (8, 8)
+
+
+def test_who_cancels_a_running_job_may_start_it_again(keep: Keep, settings: Settings, vision: VisionFake) -> None:
+    threaded = assemble(settings.model_copy(update={"job_runner": "thread"}), place="host")
+    vision.reply = lambda number: Reply(said(number).body, hold=vision.release if number > 2 else None)
+    asked = AnnotationRequest(endpoint=vision.endpoint, file_names=keep(*pictures(5)), concurrency=1)
+    try:
+        job = threaded.jobs.submit("annotations.generate", asked, owner=OWNER)
+        vision.wait_for_requests(3, timeout=20)
+        threaded.jobs.cancel(job.id)
+        assert threaded.jobs.wait(job.id, 20).status == "canceled"
+        assert annotations.show(job.id, services=threaded, identity=ME).succeeded == 2
+        vision.release.set()
+        threaded.jobs.retry(job.id)
+        assert threaded.jobs.wait(job.id, 20).status == "completed"
+        assert annotations.show(job.id, services=threaded, identity=ME).succeeded == 5
+        assert len(vision.requests) == 6
+    finally:
+        threaded.close()
 
 
 # Review
