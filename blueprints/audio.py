@@ -113,7 +113,7 @@ def transcribed(path: TranscriptionPath, query: FormatQuery) -> Response:
 @mark(limit="generation")
 def synthesize(body: SpeechRequest) -> Response:
     """Say a text by a voice of its language; the answer is waited for and says where the sound lies."""
-    return generation.finish(SPEAK, body, _spoken)
+    return generation.finish(submit(SPEAK, body), _spoken)
 
 
 @bp.get("/synthesize/<string:task_id>", responses={200: SpeechTaskView})
@@ -152,13 +152,9 @@ def _submit(form: TranscriptionForm, wanted: dict[str, Any]) -> JobView:
     """The job that writes down the sound of *form*, kept until it was heard; refused or replayed, it goes."""
     landing = take(form.audio, SOUNDS)
     fingerprint = hashlib.sha256(repr([landing.sha256, wanted, form.format, g.identity.id]).encode()).hexdigest()
-    name, job = _keep(landing), None
-    try:
-        job = submit(TRANSCRIBE, TranscriptionRequest(audio=name, **wanted), fingerprint=fingerprint)
-        return job
-    finally:
-        if job is None or job.replayed:
-            services().files.forget([name])
+    name = _keep(landing)
+    body = TranscriptionRequest(audio=name, **wanted)
+    return generation.submit_keeping(name, TRANSCRIBE, body, fingerprint=fingerprint)
 
 
 def _keep(landing: Landing) -> str:

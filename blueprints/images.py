@@ -10,6 +10,7 @@ from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import services
 from blueprints.kit.marks import mark
 from blueprints.kit.validation import FormModel, Upload
+from blueprints.kit.waiting import submit
 from services.contracts.images import ImageFile, ImageRequest, ImageResult
 from services.contracts.models import ModelView
 from services.domains import models
@@ -51,7 +52,7 @@ class PaintersView(RootModel[list[ModelView]]):
 @mark(limit="generation")
 def paint(body: ImageRequest) -> Response:
     """Start to paint what a prompt says; `status` tells how far it is (`Prefer: wait=N` waits for it here)."""
-    return generation.start(PAINT, body, shown)
+    return generation.start(submit(PAINT, body), shown)
 
 
 @bp.get("/text-to-image/status/<string:task_id>", responses={200: ImageTaskView})
@@ -72,12 +73,9 @@ def list_() -> list[dict[str, Any]]:
 @mark(limit="generation", upload="picture")
 def change(form: ImageForm) -> Response:
     """Change a picture as a prompt says; the answer is waited for."""
-
-    def make(name: str, fingerprint: str) -> Response:
-        body = ImageRequest(**form.model_dump(exclude={"image"}), image=name)
-        return generation.finish(PAINT, body, shown, fingerprint=fingerprint)
-
-    return generation.with_source(form.image, make)
+    told = form.model_dump(exclude={"image"})
+    job = generation.submit_with_source(PAINT, form.image, lambda name: ImageRequest(**told, image=name))
+    return generation.finish(job, shown)
 
 
 @bp.get("/image-to-image/status/<string:task_id>", responses={200: ImageTaskView})

@@ -9,6 +9,7 @@ from blueprints.kit import generation
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.marks import mark
 from blueprints.kit.validation import FormModel, Upload
+from blueprints.kit.waiting import submit
 from services.contracts.video import VideoRequest, VideoResult
 
 bp = make_blueprint("video", url_prefix="/api", about="Films from words and from pictures (system 3)")
@@ -45,7 +46,7 @@ class VideoTaskView(BaseModel):
 @mark(limit="generation")
 def film(body: VideoRequest) -> Response:
     """Start to film what a prompt says; `status` tells how far it is (`Prefer: wait=N` waits for it here)."""
-    return generation.start(FILM, body, shown)
+    return generation.start(submit(FILM, body), shown)
 
 
 @bp.get("/text-to-video/status/<string:task_id>", responses={200: VideoTaskView})
@@ -59,12 +60,9 @@ def filmed(path: FilmPath) -> dict[str, Any]:
 @mark(limit="generation", upload="picture")
 def move(form: VideoForm) -> Response:
     """Start to let a picture move; `status` tells how far it is (`Prefer: wait=N` waits for it here)."""
-
-    def make(name: str, fingerprint: str) -> Response:
-        body = VideoRequest(**form.model_dump(exclude={"image"}), image=name)
-        return generation.start(FILM, body, shown, fingerprint=fingerprint)
-
-    return generation.with_source(form.image, make)
+    told = form.model_dump(exclude={"image"})
+    job = generation.submit_with_source(FILM, form.image, lambda name: VideoRequest(**told, image=name))
+    return generation.start(job, shown)
 
 
 @bp.get("/image-to-video/status/<string:task_id>", responses={200: VideoTaskView})

@@ -12,7 +12,7 @@ from blueprints.kit.context import me, services
 from blueprints.kit.presence import client_waits
 from blueprints.kit.problems import describe
 from blueprints.kit.uploads import landed, take
-from blueprints.kit.waiting import answer, headers_of, preferences, submit, wait_seconds
+from blueprints.kit.waiting import answer_of, headers_of, preferences, submit, wait_seconds
 from services import pictures
 from services.compute.wire import unpack_error
 from services.contracts.images import SourcePicture
@@ -26,9 +26,8 @@ PROCESSING = {"queued", "running"}
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
-def start(name: str, body: BaseModel, show: Show, *, fingerprint: str | None = None) -> Response:
-    """The task that does *name*, as it stands at once, or after the seconds of `Prefer: wait=N`."""
-    job = submit(name, body, fingerprint=fingerprint)
+def start(job: JobView, show: Show) -> Response:
+    """The task of *job* as it stands at once, or after the seconds of `Prefer: wait=N`."""
     if "wait" in preferences() and not job.ended:
         with client_waits(request.environ):
             job = services().jobs.wait(job.id, wait_seconds()).model_copy(update={"replayed": job.replayed})
@@ -37,15 +36,9 @@ def start(name: str, body: BaseModel, show: Show, *, fingerprint: str | None = N
     return response
 
 
-def finish(name: str, body: BaseModel, show: Show, *, fingerprint: str | None = None) -> Response:
-    """The finished task that does *name*, waited for; 202 with the task when it takes longer."""
-    return answer(
-        name,
-        body,
-        show=lambda _result, job: view(job, show),
-        fingerprint=fingerprint,
-        accepted=lambda job: view(job, show),
-    )
+def finish(job: JobView, show: Show) -> Response:
+    """The finished task of *job*, waited for; 202 with the task when it takes longer."""
+    return answer_of(job, show=lambda _result, job: view(job, show), accepted=lambda job: view(job, show))
 
 
 def status(task_id: str, kind: str, show: Show) -> dict[str, Any]:
@@ -74,17 +67,24 @@ def keep_source(upload: FileStorage) -> tuple[KeptFile, SourcePicture]:
     return kept, source
 
 
-def with_source(upload: FileStorage, make: Callable[[str, str], Response]) -> Response:
-    """What *make* answers for the kept picture's name and a fingerprint of the form; refused, nothing is kept."""
+def submit_with_source(name: str, upload: FileStorage, body: Callable[[str], BaseModel]) -> JobView:
+    """The job that does *name* with what *body* makes of the kept picture's name; refused, nothing is kept.
+
+    From here on the picture is the job's: a client that leaves does not take it along.
+    """
     fingerprint = hashlib.sha256(
         repr([request.path, landed(upload).sha256, sorted(request.form.items(multi=True)), g.identity.id]).encode()
     ).hexdigest()
     kept, _ = keep_source(upload)
+    return submit_keeping(kept.name, name, body(kept.name), fingerprint=fingerprint)
+
+
+def submit_keeping(file_name: str, name: str, body: BaseModel, *, fingerprint: str) -> JobView:
+    """The job that does *name* with *body* and a kept file, which goes again where no new job came of it."""
+    job = None
     try:
-        response = make(kept.name, fingerprint)
-    except BaseException:
-        services().files.forget([kept.name])
-        raise
-    if "Idempotent-Replayed" in response.headers:
-        services().files.forget([kept.name])
-    return response
+        job = submit(name, body, fingerprint=fingerprint)
+        return job
+    finally:
+        if job is None or job.replayed:
+            services().files.forget([file_name])
