@@ -18,7 +18,7 @@ HUB_MODEL = "resnet50"
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubFake]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with HubFake() as fake:
-        fake.files = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
+        fake.files = {"config.json": b"{}", "preprocessor_config.json": b"{}", "model.safetensors": b"weights" * 1000}
         yield fake
 
 
