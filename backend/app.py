@@ -10,11 +10,12 @@ import orjson
 from flask import Flask, Response, g, request
 from flask.json.provider import JSONProvider
 from flask_openapi3 import Info, OpenAPI
+from werkzeug.exceptions import default_exceptions
 
 import blueprints
 from backend import commands, document, extensions
 from backend.bodies import PoliteBodies
-from backend.errors import register_errors
+from backend.errors import register_errors, tell_http_error
 from backend.logs import log_requests, set_up_logs
 from blueprints.kit.auth import authenticate, init_tokens
 from blueprints.kit.blueprint import Blueprint
@@ -106,6 +107,13 @@ def name_request() -> None:
     sent = request.headers.get("X-Request-ID", "")
     # An id is no secret: the kernel's random bytes would cost 27 microseconds a request.
     g.request_id = sent if SANE_REQUEST_ID.fullmatch(sent) else f"req-{random.getrandbits(64):016x}"
+
+
+def refuse_unread(app: Flask, status: int) -> Response:
+    """The answer of *status* to a request of which nothing could be read, with all that every answer has."""
+    with app.test_request_context():
+        name_request()
+        return write_headers(tell_http_error(default_exceptions[status]()))
 
 
 def write_headers(response: Response) -> Response:

@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.errors import ParseException
+
+from services.errors import Malformed
+
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 # Long enough for other greenlets, short enough not to slow an upload: 90 MB stalled 51 ms instead of 430.
@@ -34,7 +38,14 @@ class PoliteBodies:
             return self._wsgi(environ, start_response)
         connection.settimeout(STALL_SECONDS)
         body = environ["wsgi.input"] = CountedBody(environ["wsgi.input"])
-        return Answer(self._wsgi(environ, start_response), environ, body)
+
+        def start(*head: Any) -> Any:
+            if _much_is_unread(environ, body):
+                # Without this the head says keep-alive, and a client's next request runs into the hang-up.
+                start_response.__self__.force_close()  # type: ignore[attr-defined]  # It is gunicorn's Response.
+            return start_response(*head)
+
+        return Answer(self._wsgi(environ, start), environ, body)
 
 
 class CountedBody:
@@ -47,15 +58,19 @@ class CountedBody:
         self.ended = False
 
     def read(self, size: int = -1) -> bytes:
-        return self._note(self._raw.read(size))
+        return self._note(self._raw.read, size)
 
     def readline(self, size: int = -1) -> bytes:
-        return self._note(self._raw.readline(size))
+        return self._note(self._raw.readline, size)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.readline, b"")
 
-    def _note(self, data: bytes) -> bytes:
+    def _note(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            data = read(size)
+        except ParseException as error:
+            raise Malformed("The body's chunks cannot be read.", "无法读取分块传输的请求体。") from error
         self.read_bytes += len(data)
         self.ended = not data
         if self.read_bytes >= self._pause_at:
@@ -77,14 +92,9 @@ class Answer:
         close = getattr(self._answer, "close", None)
         if close:
             close()
-        if self._much_is_unread():
+        if _much_is_unread(self._environ, self._body):
             hang_up(self._environ["gunicorn.socket"])
             raise StopIteration  # gunicorn's sign to close this connection and look for no other request in it.
-
-    def _much_is_unread(self) -> bool:
-        if self._environ.get("HTTP_TRANSFER_ENCODING"):
-            return not self._body.ended
-        return _declared_bytes(self._environ) - self._body.read_bytes > SMALL_REST_BYTES
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -106,6 +116,12 @@ def hang_up(connection: socket.socket) -> None:
 
 def _may_be_large(environ: dict[str, Any]) -> bool:
     return bool(environ.get("HTTP_TRANSFER_ENCODING")) or _declared_bytes(environ) > SMALL_REST_BYTES
+
+
+def _much_is_unread(environ: dict[str, Any], body: CountedBody) -> bool:
+    if environ.get("HTTP_TRANSFER_ENCODING"):
+        return not body.ended
+    return _declared_bytes(environ) - body.read_bytes > SMALL_REST_BYTES
 
 
 def _declared_bytes(environ: dict[str, Any]) -> int:

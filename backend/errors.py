@@ -17,9 +17,14 @@ SENTENCES: dict[int, tuple[str, str]] = {
     400: ("The request cannot be read.", "无法读取请求。"),
     404: ("There is nothing at this address.", "接口不存在。"),
     405: ("This address does not answer this method.", "该接口不支持此请求方法。"),
+    412: ("The file is another one by now.", "文件已不是所要求的版本。"),
     413: ("The body is larger than this route takes.", "请求体超过大小限制。"),
+    414: ("The address is too long.", "请求地址过长。"),
     415: ("This route does not take this content type.", "不支持的内容类型。"),
     416: ("The file has no such range.", "请求的范围超出文件大小。"),
+    417: ("This server does not do what `Expect` asks for.", "服务器无法满足 Expect 请求头的要求。"),
+    431: ("The request's headers are too large, or too many.", "请求头过大或过多。"),
+    501: ("The body's transfer coding is not known here.", "不支持该传输编码。"),
 }
 
 

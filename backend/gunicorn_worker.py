@@ -3,13 +3,27 @@
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.ggevent import GeventWorker
 
 MOST_JOINED_BYTES = 2**16
+STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
+OF_OUR_OWN = (InvalidResponseHeader, InvalidResponseHeaderName)
 
 
 class Worker(GeventWorker):
-    """One system call less an answer: sending was a quarter of a short answer's time."""
+    """One system call less an answer: sending was a quarter of a short answer's time.
+
+    What gunicorn itself refuses, before Flask sees it, gets the one error body and not a page of HTML.
+    """
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         joined = JoinedSends(sock)
@@ -18,6 +32,20 @@ class Worker(GeventWorker):
         finally:
             with suppress(OSError):
                 joined.flush()
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
+        """Answer a request that cannot be read; what is no fault of the client's is left to gunicorn."""
+        if not isinstance(exc, ParseException) or isinstance(exc, OF_OUR_OWN):
+            super().handle_error(req, client, addr, exc)
+            return
+        # Not before a worker has loaded the application: the arbiter imports this module too.
+        from backend.app import refuse_unread
+
+        self.log.warning("a request could not be read: %s", exc)
+        answer = refuse_unread(self.wsgi, STATUSES.get(type(exc), 400))
+        answer.headers["Connection"] = "close"
+        with suppress(OSError):
+            client.sendall(f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode("latin-1") + answer.get_data())
 
 
 class JoinedSends:
