@@ -1,6 +1,5 @@
 """System 1: pictures are uploaded, described by a vision model, and written as training data."""
 
-import time
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +17,7 @@ from blueprints.kit.waiting import AcceptedView, answer
 from services import pictures
 from services.annotations.uploads import Arrival
 from services.archives import stream_zip
+from services.aside import run_aside
 from services.contracts.accounts import DoneView
 from services.contracts.annotations import (
     AnnotationDone,
@@ -129,8 +129,6 @@ def upload(form: UploadForm) -> dict[str, Any]:
         except ServiceError as error:
             first = first or error
             problems.append(UploadProblem(name=name, detail=error.say(language())))
-        # Others of this worker have their turn: a picture takes some time to decode.
-        time.sleep(0)
     if first and not arrivals:
         raise first
     kept = annotations.upload(arrivals, services=services(), identity=me())
@@ -189,7 +187,8 @@ def download(path: NamePath, query: DownloadQuery) -> Response:
 def _arrival(landing: Landing, name: str) -> Arrival:
     """The picture that landed, whole. Raises UnsupportedMedia and Invalid."""
     most = services().settings.max_image_pixels
-    media_type, width, height = pictures.measure(landing.path.read_bytes(), max_pixels=most, field="files")
+    data = landing.path.read_bytes()
+    media_type, width, height = run_aside(pictures.measure, data, max_pixels=most, field="files")
     picture = UploadedPicture(
         name="",
         original_name=name,

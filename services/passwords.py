@@ -6,35 +6,27 @@ Source: RFC 9106, section 4, second recommended option (argon2-cffi's defaults).
 
 import base64
 import os
-import sys
-import threading
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
-Parameters = ParamSpec("Parameters")
-Value = TypeVar("Value")
+from services.aside import run_aside
 
 _hasher = PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
-# A crowd of logins waits here instead of taking 64 MiB each.
-_turns = threading.BoundedSemaphore(2)
 
 
 def hash_password(password: str) -> str:
     """The encoded Argon2id hash of *password*, with a salt of its own."""
-    return _aside(_hasher.hash, _bytes(password))
+    return run_aside(_hasher.hash, _bytes(password))
 
 
 def verify_password(known_hash: str, password: str) -> bool:
     """Whether *password* is the one of *known_hash*; an empty hash takes the same time and is never right."""
-    return _aside(_matches, known_hash or _nobodys_hash(), _bytes(password))
+    return run_aside(_matches, known_hash or _nobodys_hash(), _bytes(password))
 
 
 def _matches(known_hash: str, password: bytes) -> bool:
-    # Caught here, in the pool's thread: gevent prints what is raised there, for every wrong password.
     try:
         return _hasher.verify(known_hash, password)
     except VerificationError:
@@ -54,14 +46,3 @@ def _nobodys_hash() -> str:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode().rstrip("=")
-
-
-def _aside(function: Callable[Parameters, Value], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
-    """Run *function* in gevent's thread pool where gevent runs this process, so that its worker serves on."""
-    with _turns:
-        monkey = sys.modules.get("gevent.monkey")
-        if monkey is None or not monkey.is_module_patched("threading"):
-            return function(*args, **kwargs)
-        pool = sys.modules["gevent"].get_hub().threadpool
-        outcome: Value = pool.apply(function, args, kwargs)
-        return outcome

@@ -14,6 +14,7 @@ from blueprints.kit.problems import describe
 from blueprints.kit.uploads import landed, take
 from blueprints.kit.waiting import answer_of, headers_of, preferences, submit, wait_seconds
 from services import pictures
+from services.aside import run_aside
 from services.compute.wire import unpack_error
 from services.contracts.images import SourcePicture
 from services.contracts.jobs import JobView
@@ -62,7 +63,7 @@ def view(job: JobView, show: Show) -> dict[str, Any]:
 def keep_source(upload: FileStorage) -> tuple[KeptFile, SourcePicture]:
     """The picture of *upload*, whole and upright, kept as the caller's. Raises Malformed, UnsupportedMedia, Invalid."""
     landing = take(upload, {"image"})
-    source = pictures.check(landing.path, max_pixels=services().settings.max_image_pixels)
+    source = run_aside(pictures.check, landing.path, max_pixels=services().settings.max_image_pixels)
     kept = services().files.keep(source.data, "uploads", SUFFIXES[source.media_type], owner=me().id)
     return kept, source
 
