@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.annotations.store import AnnotationStore
 from services.usage import utc_now
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def tidy(services: "Services") -> dict[str, int]:
         if waits_since := services.jobs.oldest_unfinished():
             before = min(before, waits_since - UPLOADED_BEFORE)
         removed["files"] = services.files.prune(before)
+        removed["descriptions"] = AnnotationStore(services.database).prune(before)
     return removed
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, func, select, true, update
+from sqlalchemy import ColumnElement, CursorResult, delete, func, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from services.annotations.describing import Description
@@ -174,6 +175,13 @@ class AnnotationStore:
         with self._database.read() as session:
             found = session.get(DescriptionTable, key)
         return found.text if found else None
+
+    def prune(self, before: datetime) -> int:
+        """Forget descriptions that were paid for before *before* (UTC); how many. Rows keep theirs."""
+        old = delete(DescriptionTable).where(DescriptionTable.created_at < before)
+        with self._database.write() as session:
+            found: CursorResult[Any] = session.execute(old)  # type: ignore[assignment]
+        return found.rowcount
 
     def wrote(self, annotation_id: str, output_file: str | None, rows: int) -> None:
         """The annotation's output lies in *output_file*."""

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from services.annotations.store import AnnotationStore
 from services.annotations.uploads import Arrival, Uploads
 from services.assemble import Services, assemble
 from services.compute.progress import Job
@@ -26,6 +27,7 @@ from services.contracts.datasets import RowsQuery
 from services.domains import annotations, datasets
 from services.errors import Cancelled, Conflict, Malformed, NotFound
 from services.settings import Settings
+from services.usage import utc_now
 from tests.fakes.connection import CUT, Reply
 from tests.painted import VisionFake, refused, said, small_picture
 
@@ -61,10 +63,10 @@ def vision() -> Iterator[VisionFake]:
 
 
 @pytest.fixture
-def keep(services: Services, tmp_path: Path) -> Keep:
+def keep(services: Services) -> Keep:
     """Upload pictures; their names."""
 
-    def keep(*pictures: bytes, owner: str = OWNER) -> list[str]:
+    def keep(*pictures: bytes, owner: str = OWNER, services: Services = services) -> list[str]:
         arrivals = []
         for number, data in enumerate(pictures):
             (services.settings.data_dir / "uploads").mkdir(parents=True, exist_ok=True)
@@ -302,6 +304,24 @@ def test_who_cancels_a_running_job_may_start_it_again(keep: Keep, settings: Sett
         assert len(vision.requests) == 6
     finally:
         threaded.close()
+
+
+def test_the_whole_way_on_each_database(stored: Services, keep: Keep, vision: VisionFake) -> None:
+    asked = AnnotationRequest(
+        endpoint=vision.endpoint, file_names=[*keep(*pictures(2), services=stored), "gone.png"], input_price=1
+    )
+    done = annotations.generate(asked, services=stored, job=Watched())
+    assert (done.succeeded, done.failed, done.usage.cost) == (2, 1, pytest.approx(200e-6))
+    annotations.review(done.id, 2, ReviewRequest(review="accepted"), services=stored, identity=ME)
+    shown = annotations.show(done.id, services=stored, identity=ME)
+    assert (shown.succeeded, shown.failed, shown.accepted) == (2, 1, 1)
+    assert annotations.outputs(OutputsQuery(limit=1), services=stored, identity=ME).files[0].rows == 2
+    made = annotations.make_dataset(done.id, AnnotationDatasetRequest(name="x"), services=stored, identity=ME)
+    assert made.samples_count == 1
+    annotations.remove_upload(done.results[0].file_name, services=stored, identity=ME)
+    tomorrow = utc_now() + timedelta(days=1)
+    assert AnnotationStore(stored.database).prune(tomorrow) == 2
+    assert AnnotationStore(stored.database).prune(tomorrow) == 0
 
 
 # Review
