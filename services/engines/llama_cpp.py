@@ -13,12 +13,14 @@ from services.contracts.chat import ChatDelta, ChatModel, ChatRequest, ToolDelta
 from services.contracts.models import CatalogRow
 from services.engines.base import Engine
 from services.engines.folders import ModelFolder
-from services.errors import Invalid, ServiceError, Unavailable
+from services.errors import Invalid, Unavailable
 
 SILENCE_SECONDS = 0.2
 # Cancelling is asked after each of these steps while a prompt is read; smaller ones were not slower.
 PROMPT_STEP_TOKENS = 128
 ANSWER_TOKENS = 1024
+# What llama.cpp throws for a request that it refuses, and xllamacpp for a number of more than 64 bits.
+REFUSALS = (RuntimeError, ValueError, TypeError)
 FINISHED = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
 
 
@@ -74,8 +76,10 @@ class LlamaCpp(Engine, ChatModel):
             try:
                 self._server.handle_chat_completions(body, hear)
                 arrived.put(None)
-            except RuntimeError as error:  # What llama.cpp throws for a request that it refuses.
+            except REFUSALS as error:
                 arrived.put(_refused(str(error)))
+            except Exception as error:  # Else the reader would wait for ever.
+                arrived.put(error)
 
         threading.Thread(target=work, name="llama-cpp", daemon=True).start()
         try:
@@ -120,7 +124,7 @@ def _read(arrived: "queue.SimpleQueue[Any]") -> Iterator[list[ChatDelta]]:
 
 def _delta(chunk: Any) -> ChatDelta | None:
     """A chunk as a delta; None when it carries nothing for the reader. Raises what a chunk reports."""
-    if isinstance(chunk, ServiceError):
+    if isinstance(chunk, Exception):
         raise chunk
     if error := chunk.get("error"):
         raise _refused(str(error.get("message", "")))

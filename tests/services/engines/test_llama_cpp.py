@@ -83,8 +83,19 @@ def test_closing_the_stream_frees_its_slot(engine: LlamaCpp) -> None:
                 {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}
             ]
         },
+        {"messages": [{"role": "user"}]},
+        {"messages": [{"role": "user", "content": "Hi"}], "response_format": {"type": "poem"}},
+        {"messages": [{"role": "user", "content": "Hi"}], "tool_choice": "some"},
+        {"messages": [{"role": "user", "content": "Hi"}], "seed": 2**64},
     ],
-    ids=["longer than the context", "an image for a model without eyes"],
+    ids=[
+        "longer than the context",
+        "an image for a model without eyes",
+        "a message without content",
+        "an answer in a form that nobody knows",
+        "a choice of tools that nobody knows",
+        "a number of more than 64 bits",
+    ],
 )
 def test_what_it_cannot_read_is_the_callers_error(engine: LlamaCpp, wrong: dict[str, object]) -> None:
     with pytest.raises(Invalid) as error:
