@@ -55,7 +55,11 @@ class Blueprint(APIBlueprint):
             super()._collect_openapi_info(rule, func, **options)
         app.tags += [tag for tag in self.tags if tag.name not in app.tag_names]
         app.tag_names += [tag.name for tag in self.tags if tag.name not in app.tag_names]
-        app.paths.update(self.paths)
+        for path, item in self.paths.items():
+            # Another blueprint may answer other methods of the same path.
+            known = app.paths.setdefault(path, item)
+            for method in item.model_fields_set:
+                setattr(known, method, getattr(item, method))
         app.components_schemas.update(self.components_schemas)
 
 
