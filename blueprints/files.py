@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, g, request, send_file
 from pydantic import BaseModel, Field
+from werkzeug.exceptions import PreconditionFailed
 
 from blueprints.kit.auth import identify_caller
 from blueprints.kit.blueprint import make_blueprint
@@ -44,7 +45,7 @@ DOCUMENTS = {
 }
 # Opened by itself, a picture or film is a page of the browser's own making, which must show it and nothing else.
 POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")
+RANGE = re.compile(r"bytes=(?:\d+-\d*|-(?P<last>\d{1,18}))")
 FILE: dict[int, dict[str, Any]] = {200: {"description": "The file", "content": {"*/*": {}}}}
 
 
@@ -77,14 +78,20 @@ def locate(kind: str, name: str) -> Path:
 def send(file: Path) -> Response:
     """*file*, whole, in ranges, or not at all where the client has it."""
     kind = MEDIA.get(file.suffix)
+    wanted = RANGE.fullmatch(request.headers.get("Range", "bytes=0-"))
+    # More of the end than there is means the whole, which werkzeug refuses.
+    of_the_whole = wanted is not None and int(wanted["last"] or 0) > file.stat().st_size
     response = send_file(
         file.resolve(),
         mimetype=kind or DOCUMENTS.get(file.suffix, "application/octet-stream"),
         as_attachment=kind is None,
         download_name=file.name,
         # Other units, and several ranges at once, are nothing that a server must know: the whole file answers them.
-        conditional=RANGE.fullmatch(request.headers.get("Range", "bytes=0-")) is not None,
+        conditional=wanted is not None and not of_the_whole,
     )
+    if response.status_code == PreconditionFailed.code:
+        response.close()
+        raise PreconditionFailed
     response.headers["Cache-Control"] = "private"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = POLICY

@@ -78,7 +78,7 @@ class LlamaCpp(Engine, ChatModel):
                 arrived.put(None)
             except REFUSALS as error:
                 arrived.put(_refused(str(error)))
-            except Exception as error:  # Else the reader would wait for ever.
+            except Exception as error:  # noqa: BLE001  Else the reader would wait for ever.
                 arrived.put(error)
 
         threading.Thread(target=work, name="llama-cpp", daemon=True).start()

@@ -102,7 +102,9 @@ def test_a_range_beyond_the_end_is_416(client: FlaskClient, keep: Callable[..., 
     assert answer.json["error"]["code"] == "INVALID_REQUEST"
 
 
-@pytest.mark.parametrize("wanted", ["bytes=0-1,3-4", "bytes=abc", "lines=1-2", ""])
+@pytest.mark.parametrize(
+    "wanted", ["bytes=0-1,3-4", "bytes=abc", "lines=1-2", "", "bytes=-99999", f"bytes=-{'9' * 5000}"]
+)
 def test_a_range_that_is_none_gets_the_whole(client: FlaskClient, keep: Callable[..., str], wanted: str) -> None:
     answer = client.get(keep(".mp4", "video"), headers={"Range": wanted})
     assert (answer.status_code, answer.data) == (200, DATA)
@@ -116,6 +118,11 @@ def test_what_the_client_has_is_not_sent_again(client: FlaskClient, keep: Callab
     assert client.get(url, headers={"If-None-Match": '"another"'}).status_code == 200
     part = client.get(url, headers={"Range": "bytes=0-1", "If-Range": '"another"'})
     assert (part.status_code, part.data) == (200, DATA)
+
+
+def test_a_file_that_is_another_by_now_is_412(client: FlaskClient, keep: Callable[..., str]) -> None:
+    answer = client.get(keep(".png"), headers={"If-Match": '"another"'})
+    assert (answer.status_code, answer.json["error"]["code"]) == (412, "INVALID_REQUEST")
 
 
 def test_head_tells_without_the_body(client: FlaskClient, keep: Callable[..., str]) -> None:
