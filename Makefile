@@ -15,7 +15,7 @@ serve: .venv/ready models/smollm2-135m-instruct  ## Install what is missing and 
 	@exec $(BIN)/gunicorn wsgi:app
 
 test: .venv/ready-dev  ## Run every test: no key, no Docker, no server needed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: .venv/ready-dev  ## Check style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
