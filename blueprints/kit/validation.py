@@ -5,6 +5,7 @@ pydantic as None, so this asks again which it was. It also runs `json.loads` ove
 the prompt "123" into a number; `FormModel` reads the form itself.
 """
 
+import re
 from functools import cache
 from typing import Any, Self, get_args, get_origin
 
@@ -42,6 +43,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "less_than": ("'{field}' must be less than {lt}.", "参数'{field}'必须小于{lt}。"),
     "less_than_equal": ("'{field}' must be at most {le}.", "参数'{field}'不能大于{le}。"),
 }
+# How pydantic names the branches of a union, such as `str`, `constrained-str` and `list[tagged-union[…]]`.
+BRANCH = re.compile(
+    r"(constrained-)?(str|int|float|bool|bytes|dict|none)|(list|dict|tagged-union|function-\w+|nullable)\[.*"
+)
 EMPTY = {"missing", "string_too_short", "too_short"}
 
 
@@ -99,7 +104,7 @@ def as_error(complaints: list[Any]) -> ServiceError:
     """The first complaint as an error; a missing file is Malformed, all else Invalid with the field's name."""
     first: Complaint = complaints[0]
     # A check of the whole model stands nowhere; it may name its field.
-    field = ".".join(str(part) for part in first["loc"]) or str((first.get("ctx") or {}).get("field", ""))
+    field = _place(first["loc"]) or str((first.get("ctx") or {}).get("field", ""))
     for complaint in complaints:
         if complaint["type"] == "value_error" and _is_upload(complaint):
             return _missing_file(str(complaint["loc"][0]))
@@ -107,6 +112,12 @@ def as_error(complaints: list[Any]) -> ServiceError:
     values = {**(first.get("ctx") or {}), "field": field or "body", "message": first["msg"]}
     reason = "required" if first["type"] in EMPTY else first["type"]
     return Invalid(field or "body", en.format(**values), zh.format(**values), reason=reason)
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """The field as its sender knows it: pydantic also names which branch of a union was tried."""
+    branch = next((n for n, part in enumerate(loc) if n and BRANCH.fullmatch(str(part))), len(loc))
+    return ".".join(str(part) for part in loc[:branch])
 
 
 def _is_upload(complaint: Complaint) -> bool:

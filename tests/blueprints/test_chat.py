@@ -71,6 +71,20 @@ def test_bad_input(client: FlaskClient, login: Login, path: str, sent: dict[str,
     assert answer.json["detail"] == answer.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"stop": [1]}, "stop"),
+        ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, "messages.0.content"),
+    ],
+)
+def test_a_wrong_field_is_named_as_its_sender_knows_it(
+    client: FlaskClient, login: Login, sent: dict[str, Any], field: str
+) -> None:
+    answer = client.post("/api/chat/completions", json=HELLO | sent, headers=login())
+    assert answer.json["error"]["details"]["field"] == answer.json["error"]["param"] == field
+
+
 def test_a_model_that_is_not_there_names_the_command(client: FlaskClient, login: Login) -> None:
     answer = client.post("/api/chat/stream", json=HELLO | {"model": "smollm2-135m-instruct"}, headers=login())
     details = answer.json["error"]["details"]
