@@ -11,6 +11,7 @@ from services.compute.registry import Lane
 from services.contracts.images import ImageRequest, SourcePicture
 from services.contracts.video import VideoRequest
 from services.errors import Invalid
+from services.providers import open_provider
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -31,9 +32,14 @@ def resolve(request: Request, *, services: "Services", owner: str) -> Route:
 def lane(request: Request, *, services: "Services", owner: str) -> Lane:
     """Where a job for *request* waits its turn: what a provider makes keeps no local model busy.
 
-    Raises what `resolve` raises, so that a wrong model is told before a job is made.
+    Raises what `resolve` raises, and Unavailable without a key, so that what cannot be done is told before a
+    job is made.
     """
-    return "gpu" if resolve(request, services=services, owner=owner).provider == LOCAL else "io"
+    route = resolve(request, services=services, owner=owner)
+    if route.provider == LOCAL:
+        return "gpu"
+    open_provider(route.provider, services.settings, services.outbound, route.credentials)
+    return "io"
 
 
 @contextmanager

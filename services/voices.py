@@ -68,8 +68,8 @@ def _find(name: str, services: "Services") -> CatalogRow:
     route = services.catalog.resolve(name, "speech")
     if route.provider != LOCAL or route.row is None:
         raise NotFound(
-            "There is no voice {name} here; GET /v1/models lists the models there are.",
-            "语音 {name} 不存在，可通过 GET /v1/models 查看可用模型。",
+            "There is no voice {name} here; flask models list shows those there are.",
+            "语音 {name} 不存在，可运行 flask models list 查看可用模型。",
             details={"reason": "model_not_found"},
             name=repr(name[:80]),
         )

@@ -46,7 +46,7 @@ def lane(request: AnnotationRequest, *, services: "Services", owner: str) -> Lan
     if not endpoint.demo:
         endpoints.open_chat(endpoint, services.outbound)
         if not endpoint.trusted:
-            services.outbound.guard.check_url(endpoint.url)
+            services.outbound.guard.check_url(endpoint.url, field="api_endpoint")
     if not _uploads(services).named(request.file_names, owner=owner):
         raise not_uploaded(request.file_names[0])
     return "cpu" if endpoint.demo else "io"

@@ -185,7 +185,7 @@ def _address(base_url: str | None, services: "Services") -> str:
     """The address without its last slash, which a user may name. Raises Malformed."""
     address = (base_url or "").strip().rstrip("/")
     if address:
-        services.outbound.guard.check_url(address)
+        services.outbound.guard.check_url(address, field="base_url")
     return address
 
 

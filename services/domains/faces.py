@@ -204,8 +204,8 @@ def _opened(request: FaceRequest, services: "Services") -> Iterator[tuple[Catalo
     row = route.row
     if row is None or route.provider != LOCAL:
         raise NotFound(
-            "There is no model {name} here that recognizes faces; GET /v1/models lists those there are.",
-            "此处没有可用于人脸识别的模型 {name}，可通过 GET /v1/models 查看。",
+            "There is no model {name} here that recognizes faces; flask models list shows those there are.",
+            "此处没有可用于人脸识别的模型 {name}，可运行 flask models list 查看。",
             details={"reason": "model_not_found"},
             name=repr(route.name),
         )

@@ -87,8 +87,8 @@ def _opened(request: LookRequest, ability: Ability, services: "Services") -> Ite
     row = route.row
     if row is None or route.provider != LOCAL:
         raise NotFound(
-            "There is no model {name} here that does this; GET /v1/models lists those there are.",
-            "此处没有可用于该功能的模型 {name}，可通过 GET /v1/models 查看。",
+            "There is no model {name} here that does this; flask models list shows those there are.",
+            "此处没有可用于该功能的模型 {name}，可运行 flask models list 查看。",
             details={"reason": "model_not_found"},
             name=repr(route.name),
         )

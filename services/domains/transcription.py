@@ -35,8 +35,8 @@ def resolve(request: TranscriptionRequest, *, services: "Services", owner: str) 
     route = routes.resolve(request.model, "transcription", services=services, owner=owner)
     if route.row is None or route.provider != LOCAL:
         raise NotFound(
-            "There is no model {name} here that writes down speech; GET /v1/models lists those there are.",
-            "此处没有可用于语音转录的模型 {name}，可通过 GET /v1/models 查看。",
+            "There is no model {name} here that writes down speech; flask models list shows those there are.",
+            "此处没有可用于语音转录的模型 {name}，可运行 flask models list 查看。",
             details={"reason": "model_not_found"},
             name=repr(route.name),
         )

@@ -16,6 +16,7 @@ from services.engines.folders import ModelFolder
 from services.errors import Invalid, Unavailable
 
 SILENCE_SECONDS = 0.2
+GIVE_UP_SECONDS = 30.0
 # Cancelling is asked after each of these steps while a prompt is read; smaller ones were not slower.
 PROMPT_STEP_TOKENS = 128
 ANSWER_TOKENS = 1024
@@ -59,8 +60,12 @@ class LlamaCpp(Engine, ChatModel):
         if settings.cpu_threads:
             params.cpuparams.n_threads = settings.cpu_threads
         self._server = xllamacpp.Server(params)
+        self._working: set[threading.Thread] = set()
 
     def unload(self) -> None:
+        # A chat that its reader gave up goes on until llama.cpp asks again; without a server under it, it crashes.
+        for thread in list(self._working):
+            thread.join(GIVE_UP_SECONDS)
         del self._server
 
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
@@ -80,8 +85,12 @@ class LlamaCpp(Engine, ChatModel):
                 arrived.put(_refused(str(error)))
             except Exception as error:  # noqa: BLE001  Else the reader would wait for ever.
                 arrived.put(error)
+            finally:
+                self._working.discard(threading.current_thread())
 
-        threading.Thread(target=work, name="llama-cpp", daemon=True).start()
+        thread = threading.Thread(target=work, name="llama-cpp", daemon=True)
+        self._working.add(thread)
+        thread.start()
         try:
             yield from _read(arrived)
         finally:

@@ -37,8 +37,18 @@ class Guard:
             text.lower().replace("[", "").replace("]", "") for text in settings.upstreams if not _network(text)
         }
 
-    def check_url(self, url: str, *, plain_http: bool = False) -> None:
-        """Raise Malformed unless a user may name *url*; resolves its host. *plain_http* takes http in any case."""
+    def check_url(self, url: str, *, plain_http: bool = False, field: str = "url") -> None:
+        """Raise Malformed unless a user may name *url*; resolves its host.
+
+        *plain_http* takes http in any case; *field* is what the error says the address was sent as.
+        """
+        try:
+            self._check_url(url, plain_http=plain_http)
+        except Malformed as error:
+            error.details["field"] = field
+            raise
+
+    def _check_url(self, url: str, *, plain_http: bool) -> None:
         parts = _split(url)
         if parts.scheme not in self._schemes | ({"http"} if plain_http else set()):
             raise _refused("only https addresses are taken here", "仅支持 https 地址")

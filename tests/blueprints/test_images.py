@@ -155,3 +155,11 @@ def test_a_task_that_failed_says_why(settings: Settings, dashscope_fake: VendorF
         services.close()
     assert (done["status"], done["image_url"]) == ("failed", None)
     assert done["error"]["details"]["reason"] == "content_filter"
+
+
+def test_a_provider_without_a_key_is_told_before_a_job_is_made(client: FlaskClient, login: Login) -> None:
+    asked = {"prompt": "a cat", "model_id": "openai/dall-e-3"}
+    answer = client.post("/api/text-to-image/generate", json=asked, headers=login())
+    assert answer.status_code == 503
+    assert answer.json["error"]["details"]["reason"] == "no_api_key"
+    assert client.get("/api/jobs", headers=login()).json["count"] == 0

@@ -109,3 +109,16 @@ def test_a_gguf_file_in_a_folder_is_a_chat_model(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (row,) = rows_under(tmp_path)
     assert (row.id, row.engine, row.abilities) == ("mine", "llama_cpp", ["chat"])
+
+
+def test_a_chat_that_was_given_up_is_waited_for(chat_models: Path) -> None:
+    """Its thread is inside llama.cpp until that asks again; the server must not go before."""
+    settings = Settings(_env_file=None, models_dir=chat_models, chat_slots=1, chat_context_tokens=512)
+    loaded = LlamaCpp(Catalog(settings).find(MODEL), chat_models / MODEL, settings)
+    loaded.load()
+    for _ in range(3):
+        stream = loaded.stream(ask("Count to a thousand.", max_tokens=400))
+        next(stream)
+        stream.close()
+    loaded.unload()
+    assert not loaded._working
