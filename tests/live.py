@@ -39,6 +39,8 @@ class LiveServer:
             "ADMIN_PASSWORD": ADMIN_PASSWORD,
             "DEFAULT_LANGUAGE": "en",
             "RATE_LIMIT_LOGIN": "1000/minute",
+            # Threads of llama.cpp wait for each other without a pause, and starve where other tests run beside.
+            "CPU_THREADS": "1",
             **environment,
         }
 

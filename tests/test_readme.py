@@ -32,7 +32,7 @@ def example(language: str, word: str, server: LiveServer) -> str:
 
 
 def run(*command: str) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
