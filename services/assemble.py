@@ -17,6 +17,7 @@ from services.keyuse import KeyUses
 from services.outbound import Outbound
 from services.secrets import engine_token
 from services.settings import Settings
+from services.trained_models import TrainedModelStore
 from services.usage import UsageWriter
 
 Place = Literal["web", "host", "worker", "child", "inline"]
@@ -29,6 +30,7 @@ class Services:
     settings: Settings
     database: Database
     catalog: Catalog
+    trained: TrainedModelStore
     credentials: StoredCredentials
     outbound: Outbound
     calls: Calls
@@ -55,10 +57,12 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     `worker` run it; `child` runs one job; `inline` is web and host in one, for tests and `python wsgi.py`.
     """
     database = database or open_database(settings.sqlalchemy_url)
+    trained = TrainedModelStore(database, settings)
     services = Services(
         settings=settings,
         database=database,
         catalog=Catalog(settings, more_rows=lambda: [*rows_under(settings.models_dir), *bundled_rows()]),
+        trained=trained,
         credentials=StoredCredentials(database),
         outbound=Outbound(settings),
         calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),

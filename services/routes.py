@@ -8,6 +8,7 @@ from services.contracts.models import Ability, CatalogRow, ChatFlags
 from services.credentials import Credentials
 from services.errors import Invalid, NotFound, Unavailable
 from services.providers import find_provider
+from services.trained_models import as_catalog_row
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -22,6 +23,7 @@ TRADES: dict[Ability, set[str]] = {
 def resolve(name: str | None, ability: Ability, *, services: "Services", owner: str) -> Route:
     """Who answers *owner* for *name*.
 
+    After the catalog's ids come the models that *owner* trained: by id, `ft:…` name, path, or what they call it.
     A stored active configuration serves before the operator's key, and a configuration's name is a
     provider's: `name/model`, or `name` alone for its own model. Raises what `Catalog.resolve` raises.
     """
@@ -29,8 +31,19 @@ def resolve(name: str | None, ability: Ability, *, services: "Services", owner: 
         return _default(ability, services, owner)
     if _catalog_knows(name, services):
         return with_credentials(services.catalog.resolve(name, ability), services, owner)
+    if trained := _trained(name, ability, services, owner):
+        return trained
     own = services.credentials.of(owner)
     return _by_configuration(name, own, services) or _with_active(services.catalog.resolve(name, ability), own)
+
+
+def local_row(name: str, services: "Services") -> CatalogRow:
+    """The row of a local model by its id, a catalog's or a trained one's, for where the engines are.
+
+    Whether its user may use it was asked before, by `resolve`. Raises NotFound.
+    """
+    row = _row(name, services) or services.trained.row(name)
+    return row or services.catalog.find(name)
 
 
 def configured(config_id: str, model: str | None, *, services: "Services", owner: str) -> Route:
@@ -69,6 +82,18 @@ def _catalog_knows(name: str, services: "Services") -> bool:
     if slash and (before == LOCAL or find_provider(before)):
         return True
     return _row(name, services) is not None
+
+
+def _trained(name: str, ability: Ability, services: "Services", owner: str) -> Route | None:
+    """The model of *owner* that *name* means, where it has *ability*."""
+    if "/" in name and not name.lstrip("./").startswith("models/"):
+        return None
+    found = services.trained.look_up(name, owner=owner)
+    if found is None or ability not in found.abilities:
+        return None
+    row = as_catalog_row(found)
+    services.catalog.path(row)
+    return Route(row.id, LOCAL, row.id, row.flags, row)
 
 
 def _by_configuration(name: str, own: list[Credentials], services: "Services") -> Route | None:

@@ -132,6 +132,8 @@ class CatalogRow(BaseModel):
     sources: list[Source] = []
     folder: RelativePath | None = None
     """Where the weights lie below MODELS_DIR, for a model that was made here; empty means the id."""
+    base: str | None = None
+    """The model together with which an adapter answers."""
     aliases: list[str] = []
     size_mb: int | None = None
     starter: bool = False

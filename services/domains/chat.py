@@ -40,7 +40,7 @@ def stream(
 @function(needs_engine=True, lane="gpu")
 def generate(request: ChatRequest, *, services: "Services") -> Iterator[list[ChatDelta]]:
     """The answer of a local model; runs where the engines are. `request.model` is a catalog id."""
-    row = services.catalog.find(str(request.model))
+    row = routes.local_row(str(request.model), services)
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         assert isinstance(engine, ChatModel)
         yield from engine.stream(request)

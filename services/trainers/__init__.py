@@ -1,0 +1,1 @@
+"""Trainers: one recipe each, run in a process of its own."""
