@@ -27,7 +27,7 @@ class PullStartedView(BaseModel):
 @mark(limit="status")
 def list_() -> dict[str, Any]:
     """List the models that chat, installed or not."""
-    return models.list_chat(services=services()).model_dump()
+    return models.list_chat(services=services(), owner=me().id).model_dump()
 
 
 @bp.post("/pull", responses={202: PullStartedView})

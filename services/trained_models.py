@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
-from services.contracts.models import CatalogRow
+from services.contracts.models import Ability, CatalogRow
 from services.contracts.training import ModelCard, NewModel
 from services.database import Database
 from services.datasets import paths
@@ -110,10 +110,15 @@ class TrainedModelStore:
                 wanted = wanted.where(or_(table.created_at < last.created_at, same))
             return list(session.scalars(wanted.order_by(*order).limit(limit))), count
 
-    def newest(self, *, owner: str | None, ability: str = "chat") -> TrainedModelTable | None:
+    def newest(self, *, owner: str | None, ability: Ability = "chat") -> TrainedModelTable | None:
         """The newest model of *owner* that has *ability*."""
         rows, _ = self.page(owner=owner)
         return next((row for row in rows if ability in row.abilities), None)
+
+    def rows(self, ability: Ability | None = None, *, owner: str | None) -> list[CatalogRow]:
+        """Models as rows of the catalog, the newest first: all, or those with *ability*."""
+        rows, _ = self.page(owner=owner)
+        return [as_catalog_row(row) for row in rows if ability is None or ability in row.abilities]
 
     def row(self, model_id: str) -> CatalogRow | None:
         """The model *model_id* as a row of the catalog, whoever owns it: for where the engines are."""

@@ -107,9 +107,10 @@ def remove(name: str, *, services: "Services") -> None:
     pulls.remove(find_to_pull(name, services=services), catalog=services.catalog, settings=services.settings)
 
 
-def list_chat(*, services: "Services") -> ChatModelsView:
-    """All that chat, system 4's four first and as its document has them."""
-    return ChatModelsView(models=[_view(row, services) for row in services.catalog.rows("chat")])
+def list_chat(*, services: "Services", owner: str) -> ChatModelsView:
+    """All that chat, system 4's four first and as its document has them; what *owner* trained comes last."""
+    rows = [*services.catalog.rows("chat"), *services.trained.rows("chat", owner=owner)]
+    return ChatModelsView(models=[_view(row, services) for row in rows])
 
 
 def list_able(ability: Ability, *, services: "Services") -> list[ModelView]:

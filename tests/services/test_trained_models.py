@@ -11,6 +11,7 @@ from services import routes
 from services.assemble import Services
 from services.contracts.training import NewModel
 from services.database import Database, open_database
+from services.domains import models
 from services.errors import Invalid, Malformed, NotFound
 from services.settings import Settings
 from services.tables.models import TrainedModelTable
@@ -157,6 +158,13 @@ def test_a_name_leads_to_its_owner_s_model_alone(services: Services) -> None:
     with pytest.raises(NotFound):
         routes.resolve("sample", "image-classification", services=services, owner=LIN)
     assert routes.local_row(made.id, services) == route.row
+
+
+def test_what_somebody_trained_is_listed_with_what_chats(services: Services) -> None:
+    made = add(services.trained)
+    listed = models.list_chat(services=services, owner=LIN).models
+    assert [(row.id, row.installed) for row in listed[-1:]] == [(made.id, True)]
+    assert made.id not in [row.id for row in models.list_chat(services=services, owner=MO).models]
 
 
 def test_a_catalog_id_comes_before_what_somebody_calls_a_model(services: Services) -> None:

@@ -46,7 +46,7 @@ def test_what_is_not_installed_can_be_neither_verified_nor_removed(services: Ser
 
 
 def test_what_chats(services: Services) -> None:
-    listed = {model.id: model for model in models.list_chat(services=services).models}
+    listed = {model.id: model for model in models.list_chat(services=services, owner="user-1").models}
     assert list(listed)[:4] == ["qwen-turbo", "qwen-plus", "qwen-max", "qwen-max-longcontext"]
     assert listed["qwen-max-longcontext"].retired
     local = listed[STARTER_CHAT]
