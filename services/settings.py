@@ -186,6 +186,9 @@ class Settings(BaseSettings):
     audio_child_seconds: float = 300
     """A longer sound is transcribed in a process of its own, which takes seconds to start and ends at once."""
 
+    default_base_model: str = "smollm2-135m-instruct"
+    """Model that a training under `/api/v1` begins with when it names none."""
+
     # Jobs
     job_runner: Literal["thread", "celery", "inline"] = "thread"
     """Who runs jobs: threads of the engine host, Celery workers (needs `REDIS_URL`), or the request itself."""

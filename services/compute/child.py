@@ -185,7 +185,9 @@ def _conclude(name: str, process: subprocess.Popen[bytes], answer: dict[str, Any
 def _death(code: int) -> ServiceError:
     """Why a child ended without a word. SIGKILL that was not ours is the kernel's, when memory is short."""
     if code == -signal.SIGKILL:
-        return out_of_memory()
+        killed = out_of_memory()
+        killed.details["exit_code"] = code
+        return killed
     return Unavailable(
         "The process of this job died ({cause}); the job's log lines say more.",
         "该任务的进程异常退出（{cause}），详见任务日志。",

@@ -60,6 +60,20 @@ class History:
             rows = session.scalars(later.order_by(JobEventTable.seq).limit(query.limit)).all()
         return [JobEventView(id=row.seq, type=row.type, data=row.data, at=row.at) for row in rows]
 
+    def asked(self, job_id: str, owner: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a job was asked to do, as it was packed, and what it remembers. Raises NotFound."""
+        with self._database.read() as session:
+            number = _find(session, job_id, owner).number
+            row = session.execute(select(JobTable.request, JobTable.memory).where(JobTable.number == number)).one()
+        return row.request, row.memory or {}
+
+    def revisions_of(self, kind: str, owner: str, most: int) -> dict[str, int]:
+        """How often each of the newest *most* jobs of a kind has changed, the newest first."""
+        own = select(jobs.c.id, jobs.c.revision).where(jobs.c.owner == owner, jobs.c.kind == kind)
+        with self._database.read() as session:
+            rows = session.execute(own.order_by(jobs.c.number.desc()).limit(most)).all()
+        return {str(job_id): int(revision) for job_id, revision in rows}
+
     def counts(self, owner: str | None = None) -> dict[str, int]:
         """How many jobs there are of each status."""
         wanted = [JobTable.owner == owner] if owner is not None else []

@@ -104,6 +104,25 @@ class Jobs:
         """A page of jobs, newest first."""
         return self._history.page(query, owner)
 
+    def earlier(self, idempotency_key: str | None, *, owner: str, fingerprint: str) -> JobView | None:
+        """The job that *owner* submitted under the key within 24 hours, `replayed`; None where there is none.
+
+        For those who look at a request before they submit it: what was looked at then may have changed.
+        Raises Invalid when the key was used for another request.
+        """
+        found = self._queue.find_recent(owner, key) if (key := _checked(idempotency_key)) else None
+        return self._replay(found, owner, fingerprint) if found else None
+
+    def asked(self, job_id: str, *, owner: str | None = None) -> tuple[BaseModel, dict[str, Any]]:
+        """The request of a job, and what the job remembers. Raises NotFound."""
+        kind = registry.find(self.show(job_id, owner=owner).kind).request
+        request, memory = self._history.asked(job_id, owner)
+        return self._packer.unpack(kind, request), memory
+
+    def revisions_of(self, kind: str, *, owner: str, most: int) -> dict[str, int]:
+        """How often each of the newest *most* jobs of *kind* of *owner* has changed, the newest first."""
+        return self._history.revisions_of(kind, owner, most)
+
     def count_by_status(self, *, owner: str | None = None) -> dict[str, int]:
         """How many jobs there are of each status."""
         return self._history.counts(owner)

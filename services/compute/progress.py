@@ -57,6 +57,9 @@ class Job:
     def forget(self, name: str) -> None:
         """Let `once` make *name* anew."""
 
+    def keep(self, name: str, value: Any) -> None:
+        """Let `once` give *value* for *name* from now on; JSON values alone, and not many times a second."""
+
     @property
     def cancelled(self) -> bool:
         """Whether the job shall end."""
@@ -109,6 +112,9 @@ class RunningJob(Job):
     def forget(self, name: str) -> None:
         if name in self._memory:
             self._keep({kept: value for kept, value in self._memory.items() if kept != name})
+
+    def keep(self, name: str, value: Any) -> None:
+        self._keep({**self._memory, name: value})
 
     def _keep(self, memory: dict[str, Any]) -> None:
         with self._lock:

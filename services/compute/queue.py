@@ -6,7 +6,7 @@ Every change is one conditional statement, so that no two processes agree by acc
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services.compute import registry
@@ -127,9 +127,14 @@ class Queue:
         with self._database.read() as session:
             return session.scalar(select(func.min(JobTable.created_at)).where(waits))
 
-    def _find_key(self, owner: str, key: str) -> str | None:
+    def find_recent(self, owner: str, key: str) -> str | None:
+        """The job that *owner* submitted under *key* within 24 hours."""
+        return self._find_key(owner, key, JobTable.created_at >= utc_now() - timedelta(hours=IDEMPOTENCY_HOURS))
+
+    def _find_key(self, owner: str, key: str, *more: ColumnElement[bool]) -> str | None:
+        used = (JobTable.owner == owner, JobTable.idempotency_key == key, *more)
         with self._database.read() as session:
-            return session.scalar(select(JobTable.id).where(JobTable.owner == owner, JobTable.idempotency_key == key))
+            return session.scalar(select(JobTable.id).where(*used))
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,214 @@
+"""What a training is made of: the base model and the data set that a request names, found for its owner."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services import routes
+from services.catalog import LOCAL
+from services.contracts.models import CatalogRow
+from services.contracts.training import TrainingRequest
+from services.datasets import paths
+from services.datasets.store import DatasetStore, Located
+from services.engines.folders import ModelFolder
+from services.errors import Invalid, NotFound, Unavailable
+from services.providers import find_provider
+from services.trained_models import USERS, as_catalog_row
+
+if TYPE_CHECKING:
+    from services.assemble import Services
+
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+SAFE = {".safetensors", ".gguf"}
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+PICTURES = "image-classification"
+FIELD = "base_model"
+
+
+def resolve(request: TrainingRequest, *, services: "Services", owner: str | None) -> TrainingRequest:
+    """*request* with the ids of its base and its data set, and the version of the data set that it begins with.
+
+    *owner* None acts for an admin. Raises NotFound, Unavailable for a base that is not installed, Malformed for
+    a path that is none of the service's, and Invalid for a base that cannot be trained.
+    """
+    base = find_base(request.base_model, request.trainer, services=services, owner=owner)
+    refuse_output_dir(request.output_dir)
+    found = find_dataset(request, services=services, owner=owner)
+    return request.model_copy(
+        update={
+            "base_model": base.id,
+            "dataset_path": found.id or found.path,
+            "dataset_version": found.version if found.card else None,
+        }
+    )
+
+
+def find_dataset(request: TrainingRequest, *, services: "Services", owner: str | None) -> Located:
+    """The data set that *request* names. Raises NotFound, also for another's, and Malformed."""
+    store = DatasetStore(services.database, services.settings)
+    return store.locate(request.dataset_path, owner=owner, version=request.dataset_version)
+
+
+def reopen_dataset(request: TrainingRequest, *, services: "Services", owner: str) -> Located:
+    """The data set of a *request* that was resolved: its id may be anybody's, a path is the operator's.
+
+    Raises NotFound when it is gone.
+    """
+    store = DatasetStore(services.database, services.settings)
+    if not request.dataset_path.startswith("data/"):
+        row = store.find(request.dataset_path, owner=None, field="dataset_path")
+        if row.id == request.dataset_path:
+            return store.located(row, request.dataset_version)
+    return store.locate(request.dataset_path, owner=owner, version=request.dataset_version)
+
+
+def find_base(name: str, trainer: str, *, services: "Services", owner: str | None) -> CatalogRow:
+    """The installed model that *name* means and that *trainer* can begin with.
+
+    Raises NotFound, Unavailable with the command that installs it, Malformed for a path that is none of the
+    service's, and Invalid for a model of another kind, or whose weights are not safe to read.
+    """
+    row = _look_up(name, services, owner) or _pulled_later(name)
+    if row is None:
+        raise _not_here(name)
+    if not row.local or "training" not in row.abilities:
+        raise _not_trainable(row)
+    if (PICTURES in row.abilities) != (trainer == "image_classifier"):
+        raise _of_another_kind(row, trainer)
+    refuse_unsafe(services.catalog.path(row), row.id)
+    return row
+
+
+def reopen_base(base_id: str, *, services: "Services") -> CatalogRow:
+    """The row of a base that was found already. Raises NotFound when it is gone."""
+    return routes.local_row(base_id, services)
+
+
+def refuse_unsafe(folder: Path, name: str) -> None:
+    """Raise Invalid where the only weights in *folder* are of a form that can run code when it is read."""
+    suffixes = {file.suffix for file in folder.rglob("*") if file.is_file()} if folder.is_dir() else {folder.suffix}
+    if suffixes & PICKLES and not suffixes & SAFE:
+        raise Invalid(
+            FIELD,
+            "The weights of {name} are pickles, which can run code; save them as safetensors.",
+            "{name} 的权重是 pickle 格式，可能执行任意代码，请转换为 safetensors。",
+            reason="unsafe_weights",
+            name=name,
+        )
+
+
+def refuse_remote_code(folder: Path, name: str) -> None:
+    """Raise Invalid for a model that only code of its own can open. Imports transformers where it has such code."""
+    config = ModelFolder(folder).config
+    if not config.get("auto_map"):
+        return
+    from transformers import CONFIG_MAPPING
+
+    if config.get("model_type") not in CONFIG_MAPPING:
+        raise Invalid(
+            FIELD,
+            "{name} wants to run code that comes with its weights, which is never done here; take a model that "
+            "transformers knows.",
+            "{name} 需要执行随权重附带的代码，本服务不允许；请使用 transformers 自带支持的模型。",
+            reason="remote_code",
+            name=name,
+        )
+
+
+def refuse_output_dir(text: str) -> None:
+    """Raise Malformed for an output folder that is not below `models/`."""
+    told = paths.normal(text, field="output_dir")
+    if "/" in told and not told.startswith("models/"):
+        raise paths.forbidden(text, "output_dir")
+    if told.startswith(f"models/{USERS}/"):
+        raise paths.forbidden(text, "output_dir")
+
+
+def _look_up(name: str, services: "Services", owner: str | None) -> CatalogRow | None:
+    name = name.removeprefix(f"{LOCAL}/")
+    try:
+        return services.catalog.find(name)
+    except NotFound:
+        pass
+    if "/" in name and HUB_ID.fullmatch(name) and not name.startswith(("models/", "data/", "datasets/")):
+        return None
+    if trained := services.trained.look_up(name, owner=owner, field=FIELD):
+        return as_catalog_row(trained)
+    return _in_folder(name, services)
+
+
+def _in_folder(name: str, services: "Services") -> CatalogRow | None:
+    """The model in the folder that *name* means, of those that the operator put there."""
+    told = paths.normal(name, field=FIELD)
+    label = told.removeprefix("models/")
+    if "/" in told and not told.startswith("models/"):
+        raise paths.forbidden(name, FIELD)
+    rows = services.catalog.rows()
+    if row := next((row for row in rows if row.local and label == (row.folder or row.id)), None):
+        return row
+    folder = paths.inside(services.settings.models_dir, label, field=FIELD)
+    if "/" not in label and label != USERS and folder.is_dir():
+        refuse_unsafe(folder, label)
+        raise _unknown_kind(label)
+    return None
+
+
+def _pulled_later(name: str) -> CatalogRow | None:
+    """None for a name that nobody has. Raises Unavailable for a hub's repository that could be pulled."""
+    before, slash, _ = name.partition("/")
+    if not slash or not HUB_ID.fullmatch(name) or before in paths.ROOTS:
+        return None
+    if before == LOCAL or find_provider(before):
+        return None
+    command = f"flask models pull {name}"
+    raise Unavailable(
+        "Model {model} is not installed; run: {command}",
+        "模型 {model} 尚未安装，请运行：{command}",
+        details={"reason": "model_not_installed", "model": name, "command": command, "field": FIELD},
+        model=name,
+        command=command,
+    )
+
+
+def _not_here(name: str) -> NotFound:
+    return NotFound(
+        "There is no base model {name} here; flask models list shows those there are.",
+        "基础模型 {name} 不存在，可运行 flask models list 查看。",
+        details={"field": FIELD, "reason": "model_not_found"},
+        name=repr(name[:80]),
+    )
+
+
+def _not_trainable(row: CatalogRow) -> Invalid:
+    return Invalid(
+        FIELD,
+        "{name} cannot be trained here; take a local language model or image classifier.",
+        "{name} 不能在此训练，请选择本地语言模型或图像分类模型。",
+        reason="not_trainable",
+        name=row.id,
+    )
+
+
+def _of_another_kind(row: CatalogRow, trainer: str) -> Invalid:
+    pictures = trainer == "image_classifier"
+    wanted_en = "an image classifier" if pictures else "a language model"
+    wanted_zh = "图像分类模型" if pictures else "语言模型"
+    return Invalid(
+        FIELD,
+        "{name} is no base for this training, which needs {wanted_en}.",
+        "{name} 不能作为此训练的基础模型，此训练需要{wanted_zh}。",
+        reason="not_trainable",
+        name=row.id,
+        wanted_en=wanted_en,
+        wanted_zh=wanted_zh,
+    )
+
+
+def _unknown_kind(name: str) -> Invalid:
+    return Invalid(
+        FIELD,
+        "The folder {name} holds no model that can be trained here.",
+        "目录 {name} 中没有可在此训练的模型。",
+        reason="not_trainable",
+        name=name,
+    )
