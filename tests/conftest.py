@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.servers",
     "tests.sounds",
     "tests.tiny_models",
+    "tests.toy_trainer",
     "tests.vision_models",
     "tests.voices",
 ]

@@ -41,6 +41,8 @@ TRAIN = "training.train"
 PLACE, TRAINED = "place", "trained"
 # A trainer that is told to stop ends its step and writes what it has, before the thread of its job is given up.
 WORD_SECONDS = 20.0
+# Whoever dies so often without a new checkpoint, as by too little memory, will always.
+MOST_DEATHS = 3
 PARTS: TypeAdapter[Trained] = TypeAdapter(Trained)
 
 log = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ def check(request: TrainingCheck, *, services: "Services") -> Estimate:
 def train(request: TrainingRequest, *, services: "Services", job: Job = SILENT) -> TrainingResult:
     """Train, and list what comes of it as a model of the job's owner.
 
-    Raises what the trainer raises, Cancelled, and Unavailable when its process died twice at one place.
+    Raises what the trainer raises, Cancelled, and Unavailable when its process died again and again at one place.
     """
     label, location = job.once(PLACE, lambda: _place(request, services, job))
     curve = CurveJob(job)
@@ -155,11 +157,11 @@ class _Stopped(Exception):
 
 
 def _in_child(recipe: Recipe, folder: Path, services: "Services", job: Job) -> Trained:
-    """Run the recipe in a process of its own; one that died goes on from its checkpoint, if it had come further.
+    """Run the recipe in a process of its own; one that died goes on from its checkpoint.
 
-    Raises what the recipe raises, and Unavailable for a process that dies again without a new checkpoint.
+    Raises what the recipe raises, and Unavailable for a process that dies again and again without a new checkpoint.
     """
-    before, spared = _checkpoints(folder), True
+    known, deaths = _checkpoints(folder), 0
     while True:
         try:
             trained: Trained = child.run(
@@ -167,11 +169,10 @@ def _in_child(recipe: Recipe, folder: Path, services: "Services", job: Job) -> T
             )
             return trained
         except Unavailable as error:
-            after = _checkpoints(folder)
-            spared = spared if after == before else True
-            if "exit_code" not in error.details or not spared:
+            now = _checkpoints(folder)
+            known, deaths = now, deaths + 1 if now == known else 1
+            if "exit_code" not in error.details or deaths >= MOST_DEATHS:
                 raise
-            before, spared = after, False
             log.warning("a trainer's process died; it goes on from its checkpoint", extra={"job": job.id})
             job.log(f"The trainer's process died ({error.details['reason']}); it goes on from its newest checkpoint.")
 
