@@ -84,22 +84,38 @@ def _byte_pairs(facts: dict[str, Any], words: list[str]) -> Any:
 
 def read_header(path: Path) -> dict[str, Any]:
     """The keys and values of the file at *path*. Raises Unavailable for a file that is none or is cut short."""
+    return _read(path, tensors=False)[0]
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The tensors of the file at *path* by name, rows before columns. Raises what `read_header` raises."""
+    return _read(path, tensors=True)[1]
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
     try:
         with path.open("rb") as file:
-            magic, _version, _tensors, count = struct.unpack("<4sIQQ", file.read(24))
+            magic, _version, total, count = struct.unpack("<4sIQQ", file.read(24))
             if magic != MAGIC:
                 raise ValueError("no GGUF")
             found = {}
             for _ in range(count):
                 key = _string(file)
                 found[key] = _value(file, _number(file, 4))
-            return found
+            return found, dict(_tensor(file) for _ in range(total if tensors else 0))
     except (struct.error, ValueError, KeyError) as error:
         raise Unavailable(
             "The model's GGUF file is broken; pull it again.",
             "模型的 GGUF 文件已损坏，请重新下载。",
             details={"reason": "model_broken"},
         ) from error
+
+
+def _tensor(file: IO[bytes]) -> tuple[str, tuple[int, ...]]:
+    name = _string(file)
+    sides = tuple(_number(file, 10) for _ in range(_number(file, 4)))
+    file.read(12)  # Its type and where it begins.
+    return name, sides[::-1]
 
 
 def _value(file: IO[bytes], kind: int) -> Any:

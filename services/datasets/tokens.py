@@ -15,9 +15,12 @@ from services.errors import Unavailable
 
 
 class Tokens:
-    """Counts tokens and words conversations as the model in *folder* was trained. Raises Unavailable."""
+    """Counts tokens and words conversations as the model in *folder* was trained. Raises Unavailable.
 
-    def __init__(self, folder: Path) -> None:
+    *otherwise* is the chat template of a model that has none.
+    """
+
+    def __init__(self, folder: Path, *, otherwise: str | None = None) -> None:
         if (folder / "tokenizer.json").is_file():
             facts = _facts_of_folder(folder)
         elif files := sorted(folder.rglob("*.gguf")):
@@ -25,18 +28,45 @@ class Tokens:
         else:
             raise _no_tokenizer(folder.name)
         self._tokenizer = facts.pop("tokenizer")
-        template = facts.pop("chat_template")
+        self.chat_template: str | None = facts.pop("chat_template") or otherwise
         self._names = facts
-        self._template = _compiled(template) if template else None
+        self._template = _compiled(self.chat_template) if self.chat_template else None
 
     def count(self, texts: list[str]) -> list[int]:
         """How many tokens each of *texts* has, without marks for begin and end."""
         return [len(found.ids) for found in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def render(self, messages: list[Message]) -> str | Fault:
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """The tokens of each of *texts*, whole and without marks for begin and end."""
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        return [found.ids for found in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    @property
+    def begin(self) -> list[int]:
+        """The marks that the tokenizer puts before a text; usually none, or one."""
+        around: list[int] = self._tokenizer.encode("", add_special_tokens=True).ids
+        return [number for number in around if number == self._number("bos_token")][:1]
+
+    @property
+    def end(self) -> int | None:
+        """The mark that ends a text."""
+        return self._number("eos_token")
+
+    @property
+    def end_text(self) -> str:
+        """How that mark is written; empty where there is none."""
+        return str(self._names["eos_token"])
+
+    def _number(self, name: str) -> int | None:
+        number: int | None = self._tokenizer.token_to_id(self._names[name])
+        return number
+
+    def render(self, messages: list[Message], *, add_generation_prompt: bool = False) -> str | Fault:
         """The conversation as one text by the chat template; what is wrong with it where the template refuses it.
 
-        Raises Unavailable for a model without a chat template.
+        With *add_generation_prompt* the text ends where an answer begins. Raises Unavailable for a model without
+        a chat template.
         """
         from jinja2 import TemplateError
 
@@ -47,7 +77,8 @@ class Tokens:
                 details={"reason": "no_chat_template"},
             )
         try:
-            return str(self._template.render(messages=messages, add_generation_prompt=False, **self._names))
+            asked = {"messages": messages, "add_generation_prompt": add_generation_prompt}
+            return str(self._template.render(**asked, **self._names))
         except (TemplateError, TypeError) as error:
             told = str(error)[:100]
             return Fault("chat_template", f"does not fit the chat template ({told})", f"不符合对话模板（{told}）")
