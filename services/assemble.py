@@ -9,7 +9,7 @@ from services.compute.jobs import Jobs
 from services.compute.runners import open_runner
 from services.credentials import StoredCredentials
 from services.database import Database, open_database
-from services.engines.base import bundled_rows, rows_under
+from services.engines.base import LocalRows
 from services.engines.pool import ModelPool
 from services.face_index import FaceIndexes
 from services.files import Files
@@ -61,7 +61,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
     services = Services(
         settings=settings,
         database=database,
-        catalog=Catalog(settings, more_rows=lambda: [*rows_under(settings.models_dir), *bundled_rows()]),
+        catalog=Catalog(settings, more_rows=LocalRows(settings.models_dir)),
         trained=trained,
         credentials=StoredCredentials(database),
         outbound=Outbound(settings),

@@ -54,6 +54,11 @@ class Catalog:
         self._settings = settings
         self._file = file
         self._more_rows = more_rows
+        self._indexed: tuple[Iterable[CatalogRow], dict[str, CatalogRow]] = ([], {})
+
+    def look_up(self, name: str) -> CatalogRow | None:
+        """The row called *name*, by id or alias, or None."""
+        return self._by_name.get(name) or self._others.get(name)
 
     def rows(self, ability: Ability | None = None) -> list[CatalogRow]:
         """Every row in the file's order and then the others, or those with *ability*."""
@@ -62,7 +67,7 @@ class Catalog:
 
     def find(self, name: str) -> CatalogRow:
         """The row called *name*, by id or alias. Raises NotFound."""
-        row = self._look_up(name)
+        row = self.look_up(name)
         if row is None:
             raise _nobody_has(name)
         return row
@@ -114,7 +119,7 @@ class Catalog:
             return self._default(ability)
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise _nobody_has(name[:40])
-        row = self._look_up(name)
+        row = self.look_up(name)
         if row is None:
             route = self._by_provider(name, ability) or _by_prefix(name)
         else:
@@ -125,12 +130,11 @@ class Catalog:
             self.path(route.row)
         return route
 
-    def _look_up(self, name: str) -> CatalogRow | None:
-        return self._by_name.get(name) or next((row for row in self._more_rows() if name in _names(row)), None)
-
     def _by_provider(self, name: str, ability: Ability) -> Route | None:
-        before, _, model = name.partition("/")
-        row = self._look_up(model)
+        before, slash, model = name.partition("/")
+        if not slash:
+            return None
+        row = self.look_up(model)
         if before == LOCAL:
             return _route(row) if row and row.local and ability in row.abilities else None
         provider = find_provider(before)
@@ -176,6 +180,15 @@ class Catalog:
     def _fixed(self) -> list[CatalogRow]:
         tables = tomllib.loads(self._file.read_text(encoding="utf-8"))
         return [CatalogRow.model_validate({"id": name, **table}) for name, table in tables.items()]
+
+    @property
+    def _others(self) -> dict[str, CatalogRow]:
+        """What *more_rows* gives, by each of their names; of two with one name the first."""
+        rows = self._more_rows()
+        if rows is not self._indexed[0]:
+            index = {name: row for row in reversed(list(rows)) for name in reversed(_names(row))}
+            self._indexed = rows, index
+        return self._indexed[1]
 
     @cached_property
     def _by_name(self) -> dict[str, CatalogRow]:

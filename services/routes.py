@@ -42,8 +42,7 @@ def local_row(name: str, services: "Services") -> CatalogRow:
 
     Whether its user may use it was asked before, by `resolve`. Raises NotFound.
     """
-    row = _row(name, services) or services.trained.row(name)
-    return row or services.catalog.find(name)
+    return services.catalog.look_up(name) or services.trained.row(name) or services.catalog.find(name)
 
 
 def configured(config_id: str, model: str | None, *, services: "Services", owner: str) -> Route:
@@ -81,7 +80,7 @@ def _catalog_knows(name: str, services: "Services") -> bool:
     before, slash, _ = name.partition("/")
     if slash and (before == LOCAL or find_provider(before)):
         return True
-    return _row(name, services) is not None
+    return services.catalog.look_up(name) is not None
 
 
 def _trained(name: str, ability: Ability, services: "Services", owner: str) -> Route | None:
@@ -128,7 +127,7 @@ def _default(ability: Ability, services: "Services", owner: str) -> Route:
 def _own_default(credentials: Credentials, ability: Ability, services: "Services") -> Route | None:
     """The configuration's model where it has *ability*, as far as is known, else the provider's first that has."""
     if credentials.model:
-        row = _row(credentials.model, services)
+        row = services.catalog.look_up(credentials.model)
         able = ability in row.abilities if row else credentials.vendor in TRADES.get(ability, set())
         return _route(credentials.model, credentials.model, credentials, services) if able else None
     rows = (row for row in services.catalog.rows(ability) if row.provider == credentials.vendor and not row.retired)
@@ -137,14 +136,7 @@ def _own_default(credentials: Credentials, ability: Ability, services: "Services
 
 
 def _route(name: str, model: str, credentials: Credentials, services: "Services") -> Route:
-    row = _row(model, services)
+    row = services.catalog.look_up(model)
     if row is None or row.provider != credentials.vendor:
         return Route(name, credentials.vendor, model, ChatFlags(), credentials=credentials)
     return Route(name, credentials.vendor, row.upstream_model or model, row.flags, row, credentials)
-
-
-def _row(name: str, services: "Services") -> CatalogRow | None:
-    try:
-        return services.catalog.find(name)
-    except NotFound:
-        return None

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 
 from services.contracts.models import Ability, CatalogRow
@@ -19,6 +19,7 @@ from services.database import Database
 from services.datasets import paths
 from services.datasets.store import size_mb
 from services.errors import Conflict, Invalid, NotFound
+from services.lookups import Lookup
 from services.settings import Settings
 from services.tables.models import TrainedModelTable
 from services.usage import utc_now
@@ -26,6 +27,8 @@ from services.usage import utc_now
 USERS = "users"
 FINAL = "final"
 MOST_RUNS = 10_000
+# Most users trained nothing, and each call of a provider's model asks.
+_ANY = Lookup(select(TrainedModelTable.id).where(TrainedModelTable.owner == bindparam("owner")))
 OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -75,6 +78,8 @@ class TrainedModelStore:
 
     def look_up(self, reference: str, *, owner: str | None, field: str = "model") -> TrainedModelTable | None:
         """What `find` finds, or None. Raises Malformed for a path that is none of the service's."""
+        if owner is not None and _ANY.first(self._database, {"owner": owner}) is None:
+            return None
         table = TrainedModelTable
         fits: ColumnElement[bool] = or_(table.id == reference, table.openai_name == reference, table.name == reference)
         if "/" in reference:

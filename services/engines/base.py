@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cache
@@ -11,6 +12,8 @@ from typing import ClassVar
 from services.contracts.models import CatalogRow
 from services.engines.folders import ModelFolder, model_folders
 from services.settings import Settings
+
+STALE_SECONDS = 2.0
 
 
 class Engine(ABC):
@@ -64,6 +67,36 @@ def rows_under(models_dir: Path) -> list[CatalogRow]:
     """A row for each folder of *models_dir* that some engine knows; those that the catalog lists have theirs there."""
     engines = all_engines().values()
     return [row for folder in model_folders(models_dir) for engine in engines for row in engine.rows_of(folder)]
+
+
+class LocalRows:
+    """The rows of every model that is here and not in the catalog's file; the same list as long as none changed.
+
+    Every call of a model that the file does not name asks for it, so the folders are read again only when
+    MODELS_DIR changed, and each STALE_SECONDS for what was copied into a folder after it was made.
+    """
+
+    def __init__(self, models_dir: Path) -> None:
+        self._models_dir = models_dir
+        self._rows: list[CatalogRow] = []
+        self._seen: tuple[int, float] = (-1, 0.0)
+
+    def __call__(self) -> list[CatalogRow]:
+        changed, now = _changed_at(self._models_dir), time.monotonic()
+        if changed != self._seen[0] or now - self._seen[1] > STALE_SECONDS:
+            rows = [*rows_under(self._models_dir), *bundled_rows()]
+            if rows != self._rows:
+                self._rows = rows
+            self._seen = changed, now
+        return self._rows
+
+
+def _changed_at(folder: Path) -> int:
+    """When something was last made or removed right in *folder*; 0 where it is not there."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def bundled_rows() -> list[CatalogRow]:
