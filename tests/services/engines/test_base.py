@@ -10,7 +10,7 @@ from services.engines.base import LocalRows
 def put(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "config.json").write_bytes(orjson.dumps({"architectures": ["ViTForImageClassification"]}))
-    (folder / "model.safetensors").touch()
+    (folder / "preprocessor_config.json").write_text("{}")
 
 
 def test_the_list_is_the_same_until_something_changes(tmp_path: Path) -> None:
