@@ -13,12 +13,13 @@ from flask_openapi3 import Info, OpenAPI
 from werkzeug.exceptions import default_exceptions
 
 import blueprints
-from backend import commands, document, extensions
+from backend import commands, console_page, document, extensions
 from backend.bodies import PoliteBodies
 from backend.errors import register_errors, tell_http_error
 from backend.logs import log_requests, set_up_logs
 from blueprints.kit.auth import authenticate, init_tokens
 from blueprints.kit.blueprint import Blueprint
+from blueprints.kit.dialects import is_openai
 from blueprints.kit.limits import init_limits
 from blueprints.kit.uploads import receive_uploads
 from blueprints.kit.validation import refuse_invalid
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     for blueprint in find_blueprints():
         app.register_blueprint(blueprint)
     document.serve(app)
+    console_page.serve(app)
     app.wsgi_app = PoliteBodies(app.wsgi_app)  # type: ignore[method-assign]
     for group in commands.find():
         app.cli.add_command(group)
@@ -94,10 +96,10 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 def find_blueprints() -> list[Blueprint]:
-    """The `bp` of every module in `blueprints`; a new domain is one new file."""
+    """The `bp` of every module in `blueprints` and in its folders; a new domain is one new file."""
     found = []
-    for module in pkgutil.iter_modules(blueprints.__path__):
-        imported = importlib.import_module(f"blueprints.{module.name}")
+    for module in pkgutil.walk_packages(blueprints.__path__, "blueprints."):
+        imported = importlib.import_module(module.name)
         found += [imported.bp] if hasattr(imported, "bp") else []
     return found
 
@@ -120,6 +122,8 @@ def write_headers(response: Response) -> Response:
     """The request id and the security headers; a page may bring a policy of its own."""
     headers = response.headers
     headers["X-Request-ID"] = g.get("request_id", "")
+    if is_openai():
+        headers["request-id"] = headers["X-Request-ID"]  # Where Anthropic's package looks for it.
     # One walk over the headers there are, where setdefault would walk for each.
     present = {name.lower() for name, _ in headers}
     headers.extend([header for header in SECURITY_HEADERS.items() if header[0].lower() not in present])

@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable
 
+from blueprints.kit.dialects import error_headers
 from blueprints.kit.problems import BY_HTTP_STATUS, INTERNAL_ERROR, describe, error_body, say, status_of
 from services.errors import Cancelled, ServiceError, TooMany, Unauthenticated, Unavailable
 
@@ -41,6 +42,7 @@ def tell_service_error(error: ServiceError) -> Response:
     """An error of ours, with its status and its headers."""
     response = jsonify(describe(error))
     response.status_code = status_of(error).status
+    response.headers.update(error_headers(response.status_code, error.details))
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, (TooMany, Unavailable)) and error.retry_after_seconds is not None:

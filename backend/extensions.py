@@ -21,4 +21,9 @@ EXPOSED_HEADERS = [
     "Retry-After",
     "Location",
     "Idempotent-Replayed",
+    "request-id",
+    "x-should-retry",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
 ]

@@ -17,6 +17,7 @@ from flask_jwt_extended.exceptions import JWTDecodeError, JWTExtendedException
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
 
 from blueprints.kit.context import services
+from blueprints.kit.dialects import is_openai
 from blueprints.kit.marks import marks
 from blueprints.kit.throttle import FailedLogins
 from services.contracts.accounts import ANONYMOUS, Identity, OpenSession, TokenView
@@ -72,8 +73,13 @@ def allows_anonymous(*, account: bool = False) -> bool:
 
 
 def identify_caller(*, anonymous: bool) -> Identity:
-    """Who the `Authorization` header says; without one, *anonymous* decides. Raises Unauthenticated."""
+    """Who the `Authorization` header says; without one, *anonymous* decides. Raises Unauthenticated.
+
+    Under `/v1` a key may come as `x-api-key` too, as Anthropic's clients send it.
+    """
     header = request.headers.get("Authorization")
+    if header is None and is_openai() and (key := request.headers.get("x-api-key")):
+        header = f"Bearer {key}"
     if header is None and anonymous:
         return ANONYMOUS
     if header is None:

@@ -15,6 +15,7 @@ from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
 
 from blueprints.kit.address import client_address
+from blueprints.kit.dialects import limit_headers
 from blueprints.kit.marks import Limit, marks
 from services.errors import TooMany
 from services.settings import Settings
@@ -143,6 +144,7 @@ def write_headers(response: Response) -> Response:
         headers["X-RateLimit-Reset"] = str(int(window.reset_at))
         headers["RateLimit-Policy"] = f'"{name}";q={amount};w={expiry}'
         headers["RateLimit"] = f'"{name}";r={window.remaining};t={window.wait_seconds}'
+        headers.update(limit_headers(amount, window.remaining, window.wait_seconds))
     return response
 
 

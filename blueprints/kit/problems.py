@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from flask import current_app, g, has_request_context, request
 
+from blueprints.kit import dialects
 from services import errors
 
 
@@ -87,9 +88,11 @@ def now() -> str:
 
 
 def error_body(row: Status, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The one error body; under `/v1` the code is OpenAI's lower-case one."""
+    """The one error body; under `/v1` the code is OpenAI's, and `/v1/messages` has Anthropic's own body."""
     details = details or {}
-    code = details.get("code") or (row.code.lower() if request.path.startswith("/v1/") else row.code)
+    if dialects.is_anthropic():
+        return dialects.anthropic_body(row.status, message, details, g.get("request_id", ""))
+    code = dialects.code_of(row.code, details) if dialects.is_openai() else details.get("code") or row.code
     return {
         "detail": message,
         "error": {

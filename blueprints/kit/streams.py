@@ -92,8 +92,26 @@ class Work:
                 self._switch.check()
 
 
-def respond(produce: Callable[[], Batches[Event]], encode: Callable[[list[Event]], bytes]) -> Response:
-    """An event stream of what *produce* yields, as *encode* writes it.
+class Writing:
+    """What a protocol writes beside its events: here as OpenAI does."""
+
+    heartbeat = HEARTBEAT
+
+    def end(self) -> bytes:
+        """What stands after the last event."""
+        return DONE
+
+    def fail(self, body: dict[str, Any]) -> bytes:
+        """What tells of an error and ends the stream; *body* is the error body."""
+        return frame({"error": body["error"]}) + DONE
+
+
+def respond(
+    produce: Callable[[], Batches[Event]],
+    encode: Callable[[list[Event]], bytes],
+    writing: Writing | None = None,
+) -> Response:
+    """An event stream of what *produce* yields, as *encode* writes it; *writing* may be another protocol's.
 
     *produce* runs in another thread, without Flask's contexts. Raises what it raises before its first batch.
     """
@@ -112,7 +130,9 @@ def respond(produce: Callable[[], Batches[Event]], encode: Callable[[list[Event]
             switch.cancel("client_left")
 
     response = Response(
-        stream_with_context(_frames(work, first, encode)), mimetype="text/event-stream", headers=HEADERS
+        stream_with_context(_frames(work, first, encode, writing or Writing())),
+        mimetype="text/event-stream",
+        headers=HEADERS,
     )
     response.call_on_close(stop)
     return response
@@ -125,25 +145,27 @@ def _await_first(work: Work) -> list[Any] | None:
     return batch
 
 
-def _frames(work: Work, first: list[Any] | None, encode: Callable[[list[Any]], bytes]) -> Iterator[bytes]:
+def _frames(
+    work: Work, first: list[Any] | None, encode: Callable[[list[Any]], bytes], writing: Writing
+) -> Iterator[bytes]:
     batch = first
     try:
         while batch is not None:
-            yield encode(batch) if batch else HEARTBEAT
+            yield encode(batch) if batch else writing.heartbeat
             batch = work.next(HEARTBEAT_SECONDS)
+        end = writing.end()
     except ServiceError as error:
-        yield error_frame(error)
+        end = writing.fail(_told(error))
     except Exception:
         current_app.logger.exception("a stream broke")
-        yield _unknown_frame()
-    yield DONE
+        end = writing.fail(_unknown())
+    yield end
 
 
-def error_frame(error: ServiceError) -> bytes:
-    """*error* as a frame; OpenAI's SDK raises on it."""
+def _told(error: ServiceError) -> dict[str, Any]:
     if isinstance(error, Cancelled) and error.reason == "restarting":
         error = Cancelled("The server is restarting; send the request again.", "服务正在重启，请重新发送请求。")
-    return frame({"error": describe(error)["error"]})
+    return describe(error)
 
 
 def frame(payload: Any) -> bytes:
@@ -151,8 +173,8 @@ def frame(payload: Any) -> bytes:
     return b"data: " + orjson.dumps(payload) + b"\n\n"
 
 
-def _unknown_frame() -> bytes:
+def _unknown() -> dict[str, Any]:
     message = say(
         "Something went wrong here; the log has it under the request id.", "服务器内部错误，请凭请求编号查询日志。"
     )
-    return frame({"error": error_body(INTERNAL_ERROR, message)["error"]})
+    return error_body(INTERNAL_ERROR, message)
