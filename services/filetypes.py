@@ -1,5 +1,7 @@
 """What a file is, read from its first bytes; its name and what the sender says of it do not count."""
 
+from pathlib import Path
+
 HEAD_BYTES = 512
 
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
@@ -43,6 +45,12 @@ def media_type(head: bytes) -> str:
         if head.startswith(beginning):
             return found
     return _media_in_box(head) or _mpeg_audio(head) or (TEXT if head and _is_text(head) else UNKNOWN)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the file at *path* begins as a picture does."""
+    with path.open("rb") as file:
+        return media_type(file.read(HEAD_BYTES)).startswith("image/")
 
 
 def _media_in_box(head: bytes) -> str | None:

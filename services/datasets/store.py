@@ -1,5 +1,6 @@
 """Which data sets there are, whose they are and where they lie."""
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
+from services import filetypes
 from services.contracts.datasets import DatasetsPage, DatasetsQuery, DatasetView
 from services.database import Database
 from services.datasets import paths
@@ -19,6 +21,9 @@ RAW, PROCESSED = "data/raw", "data/processed"
 MIB = 2**20
 # Here the service keeps what users sent and what it made for them.
 NOT_BY_HAND = {"uploads", "outputs"}
+# What `Located.file_kind` says of pictures in folders, one a class.
+FOLDER = "folder"
+MOST_LOOKED_AT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +168,16 @@ class DatasetStore:
         if not steps or steps[0] in NOT_BY_HAND or any(step.startswith(".") for step in steps):
             return None
         above = ["/".join(steps[:count]) for count in range(1, len(steps) + 1)]
+        below = DatasetTable.location.startswith(f"{above[-1]}/", autoescape=True)
         with self._database.read() as session:
-            if session.scalar(select(DatasetTable.id).where(DatasetTable.location.in_(above))):
+            if session.scalar(select(DatasetTable.id).where(or_(DatasetTable.location.in_(above), below))):
                 return None
-        parts = _parts_of(place)
-        folder = place if place.is_dir() else place.parent
-        return Located("", "", place.name, label, folder, parts, "") if parts else None
+        if parts := _parts_of(place):
+            folder = place if place.is_dir() else place.parent
+            return Located("", "", place.name, label, folder, parts, "")
+        if place.is_dir() and _holds_classes(place):
+            return Located("", "", place.name, label, place, {"train": place}, "image_label", FOLDER)
+        return None
 
 
 def _labels(name: str) -> list[str]:
@@ -188,6 +197,13 @@ def _parts_of(place: Path) -> dict[str, Path]:
     parts = {name: file for name in PARTS if (file := place / f"{name}.jsonl").is_file()}
     only = sorted(place.glob("*.json*"))
     return parts or ({"train": only[0]} if len(only) == 1 else {})
+
+
+def _holds_classes(place: Path) -> bool:
+    """Whether pictures lie in folders of *place*, or one deeper, in those of its parts."""
+    deep = itertools.chain(place.glob("*/*"), place.glob("*/*/*"))
+    files = (path for path in itertools.islice(deep, MOST_LOOKED_AT) if path.is_file() and path.name[0] != ".")
+    return any(filetypes.is_picture(path) for path in files)
 
 
 def view(row: DatasetTable) -> DatasetView:

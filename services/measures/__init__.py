@@ -1,0 +1,1 @@
+"""Measures: what a model is worth on rows that it did not learn."""
