@@ -34,6 +34,7 @@ logger_class = "backend.gunicorn_log.Log"
 NOT_FOR_THE_HOST = {"GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "GUNICORN_FD", "GUNICORN_PID", "PORT", "HOST"}
 LONGEST_DELAY_SECONDS = 30
 WELL_AFTER_SECONDS = 60
+FIRST_ALONE_SECONDS = 0.9
 COLLECT_EVERY = (20_000, 10, 10)
 
 
@@ -52,14 +53,22 @@ def on_starting(server):
 
 
 def when_ready(server):
-    """Keep the host alive from the arbiter's loop, which calls manage_workers at every turn."""
+    """Keep the host alive from the arbiter's loop, which calls manage_workers at every turn.
+
+    The first worker and the host come first and the other workers a turn later: each needs a core for more
+    than a second, and one that answers soon is worth more than all of them late.
+    """
     if not hasattr(server, "host_socket"):
         return
+    wanted, server.num_workers = server.num_workers, 1
     server.host, server.host_started, server.host_delay_seconds = None, 0.0, 0.5
-    manage_workers = server.manage_workers
+    manage_workers, ready_at = server.manage_workers, time.monotonic()
 
     def manage_both():
+        nonlocal wanted
         keep_host(server)
+        if wanted and time.monotonic() > ready_at + FIRST_ALONE_SECONDS:
+            wanted, server.num_workers = 0, wanted
         manage_workers()
 
     server.manage_workers = manage_both

@@ -21,14 +21,17 @@ def _either(*names: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
-    """Every knob of the service, by its environment variable's name in lower case."""
+    """Every knob of the service, by its environment variable's name in lower case.
+
+    What each of them does stands below it; `flask settings example` reads it there, where pydantic would read
+    the source of this file at every start.
+    """
 
     model_config = SettingsConfigDict(
         env_file=ROOT / ".env",
         env_ignore_empty=True,
         extra="ignore",
         populate_by_name=True,
-        use_attribute_docstrings=True,
     )
 
     # The server

@@ -1,7 +1,9 @@
 """`flask settings`: every setting with its default, as `.env.example` shows them."""
 
+import ast
 import inspect
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,26 @@ def print_example() -> None:
 
 def example() -> str:
     """The text of `.env.example`: each setting with its sentence and default, under the headings of the class."""
-    lines = [PREFACE]
+    lines, told = [PREFACE], descriptions()
     for heading, name in outline():
         if heading:
             lines.append(f"\n# ---- {heading} ----\n")
         else:
             field = Settings.model_fields[name]
-            lines.append(f"\n# {field.description}\n#{environment_name(name, field)}={show(field.default)}\n")
+            lines.append(f"\n# {told[name]}\n#{environment_name(name, field)}={show(field.default)}\n")
     return "".join(lines)
+
+
+def descriptions() -> dict[str, str]:
+    """What stands below each field of the class."""
+    (settings,) = ast.parse(inspect.getsource(Settings)).body
+    assert isinstance(settings, ast.ClassDef)
+    return {
+        field.target.id: inspect.cleandoc(text.value.value)
+        for field, text in pairwise(settings.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 def outline() -> list[tuple[str, str]]:

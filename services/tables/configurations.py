@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, Index, String, text
+from sqlalchemy import DateTime, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.database import Base
@@ -12,15 +12,8 @@ class ConfigurationTable(Base):
     __tablename__ = "configurations"
     __table_args__ = (
         Index("ix_configurations_owner_created_at", "owner", "created_at"),
-        # The database itself keeps it at one active configuration for each user and provider.
-        Index(
-            "uq_configurations_active",
-            "owner",
-            "vendor",
-            unique=True,
-            sqlite_where=text("is_active"),
-            postgresql_where=text("is_active"),
-        ),
+        # The database itself keeps it at one active configuration for each user and provider: by the partial index
+        # uq_configurations_active of migration 0001, which said here would load PostgreSQL's dialect at every start.
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
