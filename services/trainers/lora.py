@@ -19,6 +19,7 @@ from services.trainers import (
     base_weights,
     checkpoints,
     lora_attention,
+    lora_layers,
     lora_memory,
     lora_model,
     lora_rows,
@@ -81,6 +82,8 @@ class Recipe:
         if padded and run.request.packing:
             run.job.log("This model mixes rows that lie end to end: its rows are padded, and packing is left out.")
         self.model = lora_model.with_adapter(base, run.request, base_name=run.base_row.id)
+        if place == "cpu":
+            lora_layers.speed_up(self.model)
         self.loop = Loop(
             self.model, self.rows.rows, self.validation.rows, run.request, padded=padded, ranks=self.ranks
         )  # fmt: skip
