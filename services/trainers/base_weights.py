@@ -1,6 +1,6 @@
 """From a model's folder to one that transformers loads for training: safetensors as they are, GGUF made so once.
 
-Judged before anything is loaded: no pickles, no code, no pipeline of pictures.
+Judged before anything is loaded: no pickles, no pipeline of pictures; code beside weights is never run.
 """
 
 import secrets
@@ -25,15 +25,11 @@ def judge(folder: Path) -> Path | None:
     """Raise Invalid unless *folder* holds a language model that may be loaded; its GGUF file where it is one."""
     if (folder / "model_index.json").is_file():
         raise unusable("it makes pictures and not text", "它是图像生成模型而非语言模型")
-    if found := next(folder.rglob("*.py"), None):
-        raise unusable(f"it brings code ({found.name})", f"包含代码文件（{found.name}）")
     if not (folder / CONFIG).is_file():
         if files := sorted(folder.glob("*.gguf")):
             return files[0]
         raise unusable("there is no language model in its folder", "其目录中没有语言模型")
     config = _config(folder)
-    if "auto_map" in config:
-        raise unusable("its configuration asks for code of its own", "其配置要求运行自带代码")
     if not any(str(name).endswith(CAUSAL) for name in config.get("architectures") or []):
         raise unusable("it is no causal language model", "它不是因果语言模型")
     if not any(folder.glob("*.safetensors")):

@@ -18,6 +18,7 @@ from services.errors import Cancelled, ServiceError
 from services.trainers import (
     base_weights,
     checkpoints,
+    inputs,
     lora_attention,
     lora_layers,
     lora_memory,
@@ -43,6 +44,7 @@ class Lora(Trainer):
     name: ClassVar[str] = "lora"
 
     def check(self, run: Run) -> Estimate:
+        inputs.refuse_remote_code(run.base, run.base_row.id)
         shapes = base_weights.shapes(run.base)
         train, validation = _rows(run, lora_rows.tokenizer(run.base))
         longest = max(len(row) for row in train.rows)
@@ -84,13 +86,11 @@ class Recipe:
         self.model = lora_model.with_adapter(base, run.request, base_name=run.base_row.id)
         if place == "cpu":
             lora_layers.speed_up(self.model)
-        self.loop = Loop(
-            self.model, self.rows.rows, self.validation.rows, run.request, padded=padded, ranks=self.ranks
-        )  # fmt: skip
+        rows = (self.rows.rows, self.validation.rows)
+        self.loop = Loop(self.model, *rows, run.request, padded=padded, ranks=self.ranks)
         self._resume()
         self.model.train()
-        self._learn()
-        return self._finish()
+        return self._finish(stopped=not self._learn())
 
     def _settle_device(self) -> str:
         import torch
@@ -99,8 +99,11 @@ class Recipe:
             torch.set_num_threads(self.run.settings.cpu_threads)
         return lora_model.device()
 
-    def _learn(self) -> None:
-        """Step after step, with a checkpoint at least each epoch and each minute."""
+    def _learn(self) -> bool:
+        """Step after step, with a checkpoint at least each epoch and each minute; False when it was stopped.
+
+        Raises Cancelled where it was stopped before anything was learned.
+        """
         loop, job = self.loop, self.run.job
         try:
             while loop.step < loop.total:
@@ -109,23 +112,21 @@ class Recipe:
                 due = loop.at_end_of_epoch or loop.step % self.run.request.save_steps == 0
                 told |= loop.validate(check=job.check) if due else {}
                 if due or time.monotonic() - self._written >= CHECKPOINT_SECONDS:
-                    self._checkpoint()
+                    self._write_checkpoint()
                 self._tell(told)
         except Cancelled:
             # The step that was broken off never happened: what is written is what the last whole one left.
-            if loop.step:
-                self._write_checkpoint()
-            raise
+            if not loop.step:
+                raise
+            self._write_checkpoint()
+            return False
+        return True
 
     def _tell(self, told: dict[str, float]) -> None:
         loss = told.pop("loss")
         facts = self.loop.facts() | {name: _short(value) for name, value in told.items()}
         fraction = 0.99 * self.loop.step / self.loop.total
         self.run.job.progress(fraction, status="training", loss=_short(loss), train_loss=_short(loss), **facts)
-
-    def _checkpoint(self) -> None:
-        self.loop.settle()
-        self._write_checkpoint()
 
     def _write_checkpoint(self) -> None:
         self._written = time.monotonic()
@@ -172,9 +173,7 @@ class Recipe:
             "request": run.request.model_dump(mode="json"),
         }
 
-    def _finish(self) -> Trained:
-        if not self.loop.told.validation:
-            self.loop.validate()
+    def _finish(self, *, stopped: bool) -> Trained:
         if self.ranks.first:
             with checkpoints.drafted(self.run.final) as part:
                 self._write_adapter(part)
@@ -182,7 +181,7 @@ class Recipe:
         # The engine that runs the base runs the adapter where it was converted for it, else transformers.
         converted = (self.run.final / GGUF).is_file()
         engine = "llama_cpp" if converted else "transformers_text"
-        return Trained(engine=engine, abilities=["chat"], adapter=True, metrics=self._metrics())
+        return Trained(engine=engine, abilities=["chat"], adapter=True, metrics=self._metrics(), stopped=stopped)
 
     def _metrics(self) -> dict[str, Any]:
         told, rows = self.loop.told, self.rows

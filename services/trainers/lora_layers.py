@@ -17,10 +17,10 @@ def speed_up(model: Any) -> None:
     """Let the adapters of *model* compute in one piece. For a CPU, fp32, and adapters as plain LoRA has them."""
     from peft.tuners.lora.layer import LoraLayer
 
-    layer: Any
     for layer in model.modules():
         if isinstance(layer, LoraLayer) and not layer.lora_variant and hasattr(layer, "lora_A"):
-            layer.forward = MethodType(_forward, layer)
+            found: Any = layer
+            found.forward = MethodType(_forward, found)
 
 
 def _forward(layer: Any, states: Any, *given: Any, **told: Any) -> Any:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.contracts.training import TrainingRequest
-from services.errors import Unavailable
-from services.trainers import checkpoints, lora_batches, lora_model, memory
+from services.trainers import checkpoints, lora_batches, lora_model, memory, schedule
 from services.trainers.lora_rows import TokenRow
 from services.trainers.ranks import ONE, Ranks
 
@@ -89,7 +88,6 @@ class Loop:
         import torch
 
         began = time.monotonic()
-        self._chance = checkpoints.random_tensors()
         batches = self._batches_of_step()
         answers = sum(int(self._rows[row].learned[1:].sum()) for batch in batches for row in batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -102,22 +100,21 @@ class Loop:
         self._ranks.sum_gradients(self._parameters.values())
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters.values(), MOST_GRADIENT_NORM))
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise _diverged(self.step + 1)
+            raise schedule.diverged(self.step + 1)
         rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.step += 1
+        # A step that is broken off leaves chance where the next process must find it: here.
+        self._chance = checkpoints.random_tensors()
         self._note(loss, tokens, time.monotonic() - began)
         return {"loss": loss, "learning_rate": rate, "grad_norm": norm}
 
     def learning_rate(self, step: int) -> float:
-        """Of the step after *step*: rising to the one asked for, then falling to nothing along a cosine."""
-        rising = math.ceil(self.total * self.request.warmup_ratio)
-        if step < rising:
-            return self.request.learning_rate * (step + 1) / rising
-        done = (step - rising) / max(self.total - rising, 1)
-        return self.request.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        """Of the step after *step*."""
+        asked = self.request
+        return schedule.learning_rate(step, total=self.total, peak=asked.learning_rate, warmup_ratio=asked.warmup_ratio)
 
     def validate(self, *, check: Callable[[], None] = lambda: None) -> dict[str, float]:
         """The mean loss and the perplexity of the validation rows' answers; nothing where there are none."""
@@ -166,10 +163,6 @@ class Loop:
         checkpoints.load_optimizer(self.optimizer, names, tensors)
         checkpoints.load_random(tensors)
         self.step, self.told = step, Told(**told)
-
-    def settle(self) -> None:
-        """Note where chance stands after a whole step, for a checkpoint that is written now."""
-        self._chance = checkpoints.random_tensors()
 
     def _learn(self, rows: list[int], answers: int) -> tuple[float, int]:
         """Add the gradients of one batch, of which this rank has its share; its part of the loss, and its tokens."""
@@ -234,12 +227,3 @@ def _sums(counts: list[int]) -> Iterator[int]:
     for count in counts:
         total += count
         yield total
-
-
-def _diverged(step: int) -> Unavailable:
-    return Unavailable(
-        "The training diverged at step {step}: its loss is no number any more. Start it with a smaller learning_rate.",
-        "训练在第 {step} 步发散（loss 不再是有效数值），请降低 learning_rate 后重新开始。",
-        step=step,
-        details={"reason": "diverged", "step": step},
-    )
