@@ -17,7 +17,7 @@ from backend import commands, console_page, document, extensions
 from backend.bodies import PoliteBodies
 from backend.errors import register_errors, tell_http_error
 from backend.logs import log_requests, set_up_logs
-from blueprints.kit.auth import authenticate, init_tokens
+from blueprints.kit.auth import authenticate, init_tokens, refuse_others
 from blueprints.kit.blueprint import Blueprint
 from blueprints.kit.dialects import is_openai
 from blueprints.kit.limits import init_limits
@@ -50,12 +50,13 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     configure(app, settings)
     app.extensions["services"] = services or assemble_web(app, settings)
 
-    # From the outside in: id and clock, who it is, how often they may, what they sent, the deed.
+    # From the outside in: id and clock, who it is, how often and what they may, what they sent, the deed.
     app.before_request(name_request)
     log_requests(app)
     init_tokens(app)
     app.before_request(authenticate)
     init_limits(app, settings)
+    app.before_request(refuse_others)
     receive_uploads(app)
     app.after_request(write_headers)
     register_errors(app)

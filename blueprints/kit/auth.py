@@ -51,7 +51,7 @@ def init_tokens(app: Flask) -> None:
 
 
 def authenticate() -> None:
-    """Set `g.identity`, or raise Unauthenticated or Denied as the route's marks and AUTH say.
+    """Set `g.identity`, or raise Unauthenticated as the route's marks and AUTH say.
 
     An unknown path, a wrong method and a preflight pass, and so does a public route, whatever token it is
     sent; it has no identity.
@@ -62,7 +62,11 @@ def authenticate() -> None:
     if wanted.public:
         return
     g.identity = identify_caller(anonymous=allows_anonymous(account=wanted.account or wanted.admin))
-    if wanted.admin and not g.identity.is_admin:
+
+
+def refuse_others() -> None:
+    """Raise Denied where a route is for administrators and this is none; it counts for the limits all the same."""
+    if request.endpoint is not None and marks().admin and "identity" in g and not g.identity.is_admin:
         raise Denied("Only an administrator may do this.", "仅管理员可以执行此操作。")
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from services.compute.rows import jobs
 from services.contracts.jobs import EventsQuery, JobEventView, JobsQuery, JobsView, JobView
 from services.database import Database
-from services.errors import NotFound
+from services.errors import Invalid, NotFound
 from services.tables.jobs import JobEventTable, JobTable
 
 SHOWN = [
@@ -38,14 +38,14 @@ class History:
             return _view(session, _find(session, job_id, owner))
 
     def page(self, query: JobsQuery, owner: str | None) -> JobsView:
-        """Jobs, newest first."""
+        """Jobs, newest first. Raises Invalid when `after` names none of them."""
         wanted: list[ColumnElement[bool]] = []
         for column, value in ((JobTable.owner, owner), (JobTable.kind, query.kind), (JobTable.status, query.status)):
             wanted += [column == value] if value is not None else []
         with self._database.read() as session:
             count = session.scalar(select(func.count()).select_from(JobTable).where(*wanted)) or 0
             if query.after is not None:
-                wanted.append(JobTable.number < _find(session, query.after, owner).number)
+                wanted.append(JobTable.number < _number(session, query.after, owner))
             newest = select(*SHOWN).where(*wanted).order_by(JobTable.number.desc()).limit(query.limit + 1)
             rows = session.execute(newest).all()
             views = [_view(session, row) for row in rows[: query.limit]]
@@ -93,6 +93,15 @@ def _find(session: Session, job_id: str, owner: str | None) -> Row[*tuple[Any, .
     if row is None or owner not in (None, row.owner):
         raise NotFound("There is no job {id}.", "任务 {id} 不存在。", id=job_id[:64])
     return row
+
+
+def _number(session: Session, after: str, owner: str | None) -> int:
+    """Where the page before this one ended."""
+    try:
+        number: int = _find(session, after, owner).number
+    except NotFound:
+        raise Invalid("after", "'after' names no row of this list.", "参数'after'不在此列表中。") from None
+    return number
 
 
 def _view(session: Session, row: Row[*tuple[Any, ...]]) -> JobView:

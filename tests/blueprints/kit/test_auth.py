@@ -75,7 +75,9 @@ def test_a_role_in_a_token_counts_for_nothing(client: FlaskClient, login: Login,
     accounts.add(UserRequest(username="lin", password="a-long-password"), services=services)
     token = login("lin", "a-long-password")["Authorization"].removeprefix("Bearer ")
     boss = jwt.encode(claims_of(token) | {"role": "admin"}, services.settings.secret_key)
-    assert client.get("/api/auth/users", headers=bearer(boss)).status_code == 403
+    refused = client.get("/api/auth/users", headers=bearer(boss))
+    assert refused.status_code == 403
+    assert "X-RateLimit-Remaining" in refused.headers
 
 
 @pytest.mark.parametrize(
