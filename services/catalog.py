@@ -150,7 +150,7 @@ class Catalog:
         rows = [row for row in self.rows(ability) if not row.retired]
         installed = [row for row in rows if row.local and self.installed(row)]
         if installed:
-            return _route(max(installed, key=self._installed_at))
+            return _route(max(installed, key=self.installed_at))
         with_key = (row for row in rows if self._operator_has_key(row))
         if first := next(with_key, None):
             return _route(first)
@@ -169,7 +169,8 @@ class Catalog:
         provider = find_provider(row.provider)
         return bool(provider and provider.key_setting and getattr(self._settings, provider.key_setting))
 
-    def _installed_at(self, row: CatalogRow) -> datetime:
+    def installed_at(self, row: CatalogRow) -> datetime:
+        """When the weights of an installed local *row* came here; the beginning of time for what is bundled."""
         if row.bundled:
             return datetime.min.replace(tzinfo=UTC)
         if row.sources:

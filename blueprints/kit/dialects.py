@@ -11,6 +11,7 @@ from flask import has_request_context, request
 CODES_OF_REASONS = {
     "model_not_found": "model_not_found",
     "model_not_installed": "model_not_installed",
+    "no_model": "model_not_installed",
     "model_loading": "model_loading",
     "required": "missing_required_parameter",
     "unsupported": "unsupported_parameter",
@@ -93,7 +94,7 @@ def error_headers(status: int, details: dict[str, Any]) -> dict[str, str]:
     headers = {}
     if reason in NOT_MENDED_BY_WAITING or (status == 409 and reason not in MENDED_BY_WAITING):
         headers["x-should-retry"] = "false"
-    if reason == "model_not_installed":
+    if reason in {"model_not_installed", "no_model"}:
         headers["Retry-After"] = INSTALLING_SECONDS
     return headers
 

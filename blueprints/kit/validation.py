@@ -23,6 +23,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "missing": ("'{field}' is required.", "参数'{field}'不能为空。"),
     "string_type": ("'{field}' must be a string.", "参数'{field}'必须是字符串。"),
     "string_too_short": ("'{field}' must not be empty.", "参数'{field}'不能为空。"),
+    "unsupported": ("'{field}' is not supported here; leave it out.", "不支持参数'{field}'，请去掉。"),
+    "nul_character": ("'{field}' holds a NUL character; remove it.", "参数'{field}'包含空字符（NUL），请删除。"),
     "string_too_long": ("'{field}' is longer than {max_length} characters.", "参数'{field}'超过{max_length}个字符。"),
     "too_short": ("'{field}' must not be empty.", "参数'{field}'不能为空。"),
     "too_long": ("'{field}' has more than {max_length} items.", "参数'{field}'超过{max_length}项。"),

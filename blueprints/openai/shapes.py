@@ -1,5 +1,6 @@
 """Shapes that OpenAI's routes share: lists in pages, and what a deletion answers."""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -22,6 +23,27 @@ class DeletedView(BaseModel):
     deleted: bool = True
 
 
+def whole_or_streamed(view: type[BaseModel], what: str) -> dict[int | str, Any]:
+    """What a route that also streams documents as its answers."""
+    schema = view.model_json_schema()
+    content = {
+        "application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))},
+        "text/event-stream": {"schema": {"type": "string"}},
+    }
+    return {200: {"description": what, "content": content}}
+
+
+def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
+    """*schema* with its references replaced by the *parts* that they name."""
+    if isinstance(schema, list):
+        return [_inlined(each, parts) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(parts[schema["$ref"].rpartition("/")[2]], parts)
+    return {name: _inlined(each, parts) for name, each in schema.items()}
+
+
 def listed(data: Sequence[dict[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
     """*data* as one page."""
     return {
@@ -31,3 +53,8 @@ def listed(data: Sequence[dict[str, Any]], *, has_more: bool = False) -> dict[st
         "last_id": data[-1]["id"] if data else None,
         "has_more": has_more,
     }
+
+
+def new_id(kind: str) -> str:
+    """A fresh id of *kind*, which begins it."""
+    return f"{kind}-{secrets.token_hex(12)}"

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from services.contracts.texts import PlainText
 from services.contracts.times import UtcTime
 
 Format = Literal["openai", "sharegpt", "llava", "alpaca"]
@@ -37,8 +38,8 @@ class AnnotationRequest(BaseModel):
     endpoint: str = Field(max_length=2000, description="A full URL, or `demo`")
     api_key: SecretStr = SecretStr("")
     model: str = Field("", max_length=256)
-    system_prompt: str = Field("", max_length=LONGEST_PROMPT)
-    prompt: str = Field("", max_length=LONGEST_PROMPT)
+    system_prompt: PlainText = Field("", max_length=LONGEST_PROMPT)
+    prompt: PlainText = Field("", max_length=LONGEST_PROMPT)
     temperature: Temperature | None = None
     format: Format = "openai"
     concurrency: Concurrency = 8

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
+
+from services.contracts.texts import PlainText
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -17,7 +20,7 @@ class ImageUrl(BaseModel):
 
 class TextPart(BaseModel):
     type: Literal["text"]
-    text: str
+    text: PlainText
 
 
 class ImagePart(BaseModel):
@@ -43,7 +46,7 @@ class ChatMessage(BaseModel):
     """One turn. `content` is text or parts; a tool's answer carries `tool_call_id`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    content: PlainText | list[ContentPart] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
@@ -83,7 +86,14 @@ class ChatRequest(BaseModel):
     seed: int | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    reasoning_effort: str | None = None
 
 
 @dataclass(slots=True)
@@ -120,6 +130,8 @@ class ChatDelta:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     id: str | None = None
+    logprobs: list[dict[str, Any]] | None = None
+    """OpenAI's `logprobs.content` of these pieces, where they were asked for and the model tells them."""
 
 
 @dataclass(slots=True)
@@ -133,6 +145,21 @@ class ChatReply:
     tool_calls: list[ToolCall] = field(default_factory=list)
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    logprobs: list[dict[str, Any]] | None = None
+
+
+# A word of English is a token and a third; a sign of Chinese is most of one.
+BYTES_A_TOKEN = 4
+TOKENS_A_MESSAGE = 4
+TOKENS_AN_IMAGE = 800
+
+
+@dataclass(slots=True)
+class TokenCount:
+    """How many tokens a prompt has; *estimated* where its model does not tell."""
+
+    tokens: int
+    estimated: bool = False
 
 
 class ChatModel(ABC):
@@ -151,6 +178,21 @@ class ChatModel(ABC):
         """The whole answer; by default the joined stream."""
         return join_deltas(self.stream(request), model=request.model or "")
 
+    def continue_text(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        """What follows the only message of *request*, taken as the beginning of a text and not as a turn.
+
+        A model that is asked through turns alone answers it.
+        """
+        return self.stream(request)
+
+    def count(self, request: ChatRequest) -> TokenCount:
+        """How many tokens the prompt of *request* has; an estimate by its length unless the model knows better."""
+        said = orjson.dumps([[message.text, *(message.tool_calls or ())] for message in request.messages], default=str)
+        tools = orjson.dumps(request.tools) if request.tools else b""
+        images = sum(len(message.images) for message in request.messages)
+        messages = TOKENS_A_MESSAGE * len(request.messages) + TOKENS_AN_IMAGE * images
+        return TokenCount((len(said) + len(tools)) // BYTES_A_TOKEN + messages, estimated=True)
+
 
 def join_deltas(stream: Iterator[list[ChatDelta]], *, model: str) -> ChatReply:
     """The reply that a stream of deltas adds up to."""
@@ -164,6 +206,8 @@ def join_deltas(stream: Iterator[list[ChatDelta]], *, model: str) -> ChatReply:
         reply.id = reply.id or delta.id or ""
         reply.finish_reason = delta.finish_reason or reply.finish_reason
         reply.usage = delta.usage or reply.usage
+        if delta.logprobs:
+            reply.logprobs = [*(reply.logprobs or ()), *delta.logprobs]
         for piece in delta.tool_calls or ():
             call = calls.setdefault(piece.index, ToolCall(id="", function=FunctionCall(name="", arguments="")))
             call.id = call.id or piece.id or ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.contracts.models import Ability
+from services.contracts.texts import PlainText
 
 if TYPE_CHECKING:
     from services.compute.progress import Job
@@ -56,8 +57,8 @@ class ImageRequest(BaseModel):
         }
     )
 
-    prompt: str = Field(min_length=1, max_length=LONGEST_PROMPT, description="What the picture shows")
-    negative_prompt: str = Field("", max_length=LONGEST_PROMPT, description="What it shall not show")
+    prompt: PlainText = Field(min_length=1, max_length=LONGEST_PROMPT, description="What the picture shows")
+    negative_prompt: PlainText = Field("", max_length=LONGEST_PROMPT, description="What it shall not show")
     width: Side = Field(None, description="In pixels, a multiple of 8; empty takes the model's or the given picture's")
     height: Side = Field(
         None, description="In pixels, a multiple of 8; empty takes the model's, or the given picture's"

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from services.contracts.images import LONGEST_PROMPT, Guidance, KeptName, Seed, Side, SourcePicture, Steps
 from services.contracts.models import Ability
+from services.contracts.texts import PlainText
 
 if TYPE_CHECKING:
     from services.compute.progress import Job
@@ -31,8 +32,8 @@ class VideoRequest(BaseModel):
         }
     )
 
-    prompt: str = Field("", max_length=LONGEST_PROMPT, description="What happens; may be empty beside an image")
-    negative_prompt: str = Field("", max_length=LONGEST_PROMPT, description="What shall not be seen")
+    prompt: PlainText = Field("", max_length=LONGEST_PROMPT, description="What happens; may be empty beside an image")
+    negative_prompt: PlainText = Field("", max_length=LONGEST_PROMPT, description="What shall not be seen")
     num_frames: int = Field(24, ge=1, le=MOST_FRAMES, description="A model that takes steps of 4 or 8 rounds it")
     fps: int = Field(8, ge=1, le=60, description="Frames a second")
     width: Side = Field(None, description="In pixels, a multiple of 8; empty takes the model's own")

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from services import metrics, routes
 from services.compute.registry import function
-from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, Usage
+from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, TokenCount, Usage
 from services.errors import Cancelled, ServiceError
 from services.providers import chat_provider
 from services.usage import UsageEntry
@@ -37,13 +38,55 @@ def stream(
             yield batch
 
 
+def continue_text(
+    request: ChatRequest, *, services: "Services", owner: str, request_id: str = ""
+) -> Iterator[list[ChatDelta]]:
+    """What follows the only message of *request* as a text, where the model can; its answer to it elsewhere."""
+    route = routes.resolve(request.model, "chat", services=services, owner=owner)
+    with Meter(services, route, owner, request_id) as meter:
+        for batch in open_model(route, services).continue_text(request):
+            meter.hear(batch)
+            yield batch
+
+
+def default_model(*, services: "Services", owner: str) -> str:
+    """The id of the model that answers *owner* when none is named. Raises Unavailable where there is none."""
+    return routes.resolve(None, "chat", services=services, owner=owner).name
+
+
+def count(request: ChatRequest, *, services: "Services", owner: str) -> TokenCount:
+    """How many tokens the prompt of *request* has; nothing is generated."""
+    route = routes.resolve(request.model, "chat", services=services, owner=owner)
+    return open_model(route, services).count(request)
+
+
 @function(needs_engine=True, lane="gpu")
 def generate(request: ChatRequest, *, services: "Services") -> Iterator[list[ChatDelta]]:
     """The answer of a local model; runs where the engines are. `request.model` is a catalog id."""
+    with _leased(request, services) as model:
+        yield from model.stream(request)
+
+
+@function(needs_engine=True, lane="gpu")
+def generate_text(request: ChatRequest, *, services: "Services") -> Iterator[list[ChatDelta]]:
+    """What a local model writes after the only message of *request*; else as `generate`."""
+    with _leased(request, services) as model:
+        yield from model.continue_text(request)
+
+
+@function(needs_engine=True, lane="gpu")
+def count_tokens(request: ChatRequest, *, services: "Services") -> TokenCount:
+    """How many tokens a prompt has for a local model; else as `generate`."""
+    with _leased(request, services) as model:
+        return model.count(request)
+
+
+@contextmanager
+def _leased(request: ChatRequest, services: "Services") -> Iterator[ChatModel]:
     row = routes.local_row(str(request.model), services)
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         assert isinstance(engine, ChatModel)
-        yield from engine.stream(request)
+        yield engine
 
 
 def open_model(route: "Route", services: "Services") -> ChatModel:
@@ -61,8 +104,19 @@ class LocalChat(ChatModel):
         self._services = services
 
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
-        wanted = request.model_copy(update={"model": self._model})
-        yield from self._services.calls.stream("chat.generate", wanted, services=self._services)
+        yield from self._services.calls.stream("chat.generate", self._named(request), services=self._services)
+
+    def continue_text(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        yield from self._services.calls.stream("chat.generate_text", self._named(request), services=self._services)
+
+    def count(self, request: ChatRequest) -> TokenCount:
+        counted: TokenCount = self._services.calls.call(
+            "chat.count_tokens", self._named(request), services=self._services
+        )
+        return counted
+
+    def _named(self, request: ChatRequest) -> ChatRequest:
+        return request.model_copy(update={"model": self._model})
 
 
 class Meter:

@@ -6,10 +6,11 @@ Source: llama.cpp's server, through xllamacpp, which takes and gives OpenAI's di
 import queue
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from services.contracts.chat import ChatDelta, ChatModel, ChatRequest, ToolDelta, Usage
+from services import connections
+from services.contracts.chat import ChatDelta, ChatModel, ChatRequest, TokenCount, ToolDelta, Usage
 from services.contracts.models import CatalogRow
 from services.engines.base import Engine
 from services.engines.folders import ModelFolder
@@ -56,10 +57,12 @@ class LlamaCpp(Engine, ChatModel):
         params.ui = False
         params.verbosity = 1
         # llama.cpp opens a port of its own on the loopback interface; nobody knows the key to it.
-        params.api_keys = [secrets.token_urlsafe(24)]
+        self._key = secrets.token_urlsafe(24)
+        params.api_keys = [self._key]
         if settings.cpu_threads:
             params.cpuparams.n_threads = settings.cpu_threads
         self._server = xllamacpp.Server(params)
+        self._port = connections.open_pool()
         self._working: set[threading.Thread] = set()
 
     def unload(self) -> None:
@@ -69,9 +72,35 @@ class LlamaCpp(Engine, ChatModel):
         del self._server
 
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        yield from self._listen(self._server.handle_chat_completions, self._body(request))
+
+    def continue_text(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
+        body = self._body(request)
+        body["prompt"] = body.pop("messages")[-1]["content"]
+        if body.pop("logprobs", False):
+            body["logprobs"] = body.pop("top_logprobs", None) or 1
+        yield from self._listen(self._server.handle_completions, body)
+
+    def count(self, request: ChatRequest) -> TokenCount:
+        asked = request.model_dump(exclude_none=True, include={"messages", "tools", "tool_choice"})
+        prompt = self._ask("/apply-template", asked)["prompt"]
+        tokens = self._ask("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"]
+        return TokenCount(len(tokens))
+
+    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What llama.cpp's own port answers, for what xllamacpp has no method for."""
+        answer = self._port.request(
+            "POST", self._server.listening_address + path, json=body, headers={"Authorization": f"Bearer {self._key}"}
+        )
+        told: dict[str, Any] = answer.json()
+        if answer.status != 200:
+            raise _refused(str((told.get("error") or {}).get("message", "")))
+        return told
+
+    def _listen(self, handle: Callable[..., Any], body: dict[str, Any]) -> Iterator[list[ChatDelta]]:
+        """What *handle* of the server tells while it works on *body* in a thread of its own."""
         arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         given_up = threading.Event()
-        body = self._body(request)
 
         def hear(chunk: dict[str, Any]) -> bool:
             arrived.put(chunk)
@@ -79,7 +108,7 @@ class LlamaCpp(Engine, ChatModel):
 
         def work() -> None:
             try:
-                self._server.handle_chat_completions(body, hear)
+                handle(body, hear)
                 arrived.put(None)
             except REFUSALS as error:
                 arrived.put(_refused(str(error)))
@@ -136,24 +165,30 @@ def _delta(chunk: Any) -> ChatDelta | None:
     if isinstance(chunk, Exception):
         raise chunk
     if error := chunk.get("error"):
-        raise _refused(str(error.get("message", "")))
-    if usage := chunk.get("usage"):
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
-        counted = Usage(usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"], cached)
-        return ChatDelta(usage=counted, id=chunk["id"])
+        long = error.get("type") == "exceed_context_size_error"
+        raise _refused(str(error.get("message", "")), reason="context_length" if long else "refused")
     choice = (chunk.get("choices") or [{}])[0]
-    delta = choice.get("delta") or {}
-    finished = FINISHED.get(choice.get("finish_reason") or "")
+    delta = choice.get("delta") or {"content": choice.get("text")}
+    finished, usage = FINISHED.get(choice.get("finish_reason") or ""), _usage(chunk.get("usage"))
     text, thought, calls = delta.get("content"), delta.get("reasoning_content"), delta.get("tool_calls")
-    if not (text or thought or calls or finished):
+    if not (text or thought or calls or finished or usage):
         return None
     return ChatDelta(
         text=text or "",
         reasoning=thought or "",
         tool_calls=[_tool_delta(call) for call in calls] if calls else None,
         finish_reason=finished,  # type: ignore[arg-type]
+        usage=usage,
         id=chunk["id"],
+        logprobs=(choice.get("logprobs") or {}).get("content"),
     )
+
+
+def _usage(told: dict[str, Any] | None) -> Usage | None:
+    if not told:
+        return None
+    cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+    return Usage(told["prompt_tokens"], told["completion_tokens"], told["total_tokens"], cached)
 
 
 def _tool_delta(call: dict[str, Any]) -> ToolDelta:
@@ -161,7 +196,5 @@ def _tool_delta(call: dict[str, Any]) -> ToolDelta:
     return ToolDelta(call.get("index", 0), call.get("id"), function.get("name"), function.get("arguments") or "")
 
 
-def _refused(reason: str) -> Invalid:
-    return Invalid(
-        "messages", "The model refused the request: {why}", "模型拒绝了请求：{why}", reason="refused", why=reason
-    )
+def _refused(why: str, *, reason: str = "refused") -> Invalid:
+    return Invalid("messages", "The model refused the request: {why}", "模型拒绝了请求：{why}", reason=reason, why=why)

@@ -14,6 +14,7 @@ from services.contracts.chat import (
     ChatReply,
     ChatRequest,
     FunctionCall,
+    TokenCount,
     ToolCall,
     ToolDelta,
     Usage,
@@ -27,6 +28,7 @@ from services.providers.openai_like import broken_stream, finished
 
 VERSION = "2023-06-01"
 ANSWER_TOKENS = 4096
+COUNTED = {"model", "messages", "system", "tools", "tool_choice"}
 
 
 class Anthropic(Provider):
@@ -79,6 +81,10 @@ class AnthropicChat(ChatModel):
                     break
         if not reading.ended:
             raise broken_stream()
+
+    def count(self, request: ChatRequest) -> TokenCount:
+        body = {name: value for name, value in self._body(request).items() if name in COUNTED}
+        return TokenCount(int(self._provider.post(f"{self.path}/count_tokens", body).get("input_tokens") or 0))
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         system, messages = to_messages(request.messages)

@@ -32,6 +32,8 @@ from services.providers.sse import Event
 TEXT = "/services/aigc/text-generation/generation"
 MULTIMODAL = "/services/aigc/multimodal-generation/generation"
 HIGHEST_TEMPERATURE = 1.99
+# What goes elsewhere in the body, and what this protocol has no word for.
+NOT_TAKEN = {"model", "messages", "tool_choice", "frequency_penalty", "logit_bias", "reasoning_effort"}
 
 
 class DashScope(Provider):
@@ -93,7 +95,7 @@ class DashScopeChat(ChatModel):
         return {"model": self._model, "input": {"messages": messages}, "parameters": self._parameters(request)}
 
     def _parameters(self, request: ChatRequest) -> dict[str, Any]:
-        asked = request.model_dump(exclude_none=True, exclude={"model", "messages", "tool_choice"})
+        asked = request.model_dump(exclude_none=True, exclude=NOT_TAKEN)
         if not self._flags.accepts_temperature:
             asked = {name: value for name, value in asked.items() if name not in {"temperature", "top_p"}}
         if "temperature" in asked:

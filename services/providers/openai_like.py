@@ -111,6 +111,7 @@ class OpenAIChat(ChatModel):
             tool_calls=calls,
             finish_reason=finished(choice.get("finish_reason"), calls=bool(calls)) or "stop",
             usage=usage_of(answer.get("usage")) or Usage(),
+            logprobs=logprobs_of(choice),
         )
 
     def stream(self, request: ChatRequest) -> Iterator[list[ChatDelta]]:
@@ -166,7 +167,14 @@ def delta_of(chunk: Any, *, called: bool, key: str = "") -> ChatDelta | None:
         finished(reason, calls=called or bool(calls)) if reason else None,
         usage_of(used) if used else None,
         chunk.get("id"),
+        logprobs_of(choice),
     )
+
+
+def logprobs_of(choice: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """How likely each token of a choice or of a chunk's choice was, where that is told."""
+    told = (choice.get("logprobs") or {}).get("content")
+    return told if isinstance(told, list) and told else None
 
 
 def finished(reason: Any, *, calls: bool) -> FinishReason | None:

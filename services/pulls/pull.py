@@ -150,6 +150,7 @@ def _alone(model: str, settings: Settings) -> Iterator[None]:
             raise Conflict(
                 "Model {model} is being pulled or removed at this moment; try again when that is done.",
                 "模型 {model} 正在下载或删除，请稍后再试。",
+                details={"reason": "being_pulled"},
                 model=model,
             ) from error
         yield
