@@ -100,6 +100,7 @@ def save(run: Run, step: int, number: float) -> None:
     (draft / "state.json").write_text(json.dumps({"step": step, "number": number}))
     run.checkpoints.mkdir(exist_ok=True)
     draft.rename(run.checkpoints / f"step-{step:06d}")
+    run.job.artifact("checkpoint", step=step)
 
 
 def finish(run: Run, number: float) -> None:

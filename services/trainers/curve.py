@@ -6,7 +6,7 @@ from typing import Any
 from services.compute.progress import Job
 
 MOST_POINTS = 500
-KEEP_SECONDS = 5.0
+KEEP_SECONDS = 3.0
 CURVE = "curve"
 DRAWN = {"epoch": ("epoch",), "loss": ("loss", "train_loss"), "learning_rate": ("learning_rate",)}
 # What is measured seldom; a point that has one of these is not passed over for its neighbours.
@@ -69,6 +69,8 @@ class CurveJob(Job):
         self._job.log(line)
 
     def artifact(self, name: str, **facts: Any) -> None:
+        # Whoever goes on from this checkpoint tells nothing of the steps before it.
+        self.keep_curve()
         self._job.artifact(name, **facts)
 
     def check(self) -> None:

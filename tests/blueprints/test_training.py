@@ -23,7 +23,7 @@ PASSWORD = "correct-horse-staple"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """gunicorn with gevent and an engine host, which has the toy trainer; two at once, so that tests do not wait."""
+    """gunicorn with gevent and an engine host, which has the toy trainer; one training at a time."""
     folder = tmp_path_factory.mktemp("training")
     put_base(folder / "models")
     put_rows(folder / "data")
@@ -78,10 +78,11 @@ class Ear:
 
     def until(self, fits: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
         """Every frame up to the one that *fits*."""
-        heard = [self.hear()]
+        heard, deadline = [self.hear()], time.monotonic() + SECONDS
         while not fits(heard[-1]):
+            assert time.monotonic() < deadline, heard[-5:]
             heard.append(self.hear())
-        return heard
+        return [frame for frame in heard if frame["type"] != "ping"]
 
     def say(self, **word: Any) -> None:
         self.socket.send(json.dumps(word))
@@ -134,7 +135,7 @@ def test_a_training_is_followed_from_its_start_to_its_end(lin: Caller) -> None:
     ear = lin.connect()
     task_id = lin.start()
     heard = ear.until(lambda frame: ended(frame) and frame["data"]["task_id"] == task_id)
-    mine = [frame for frame in heard if frame["type"] != "ping" and frame["data"]["task_id"] == task_id]
+    mine = [frame for frame in heard if frame["data"]["task_id"] == task_id]
     assert {frame["type"] for frame in mine} == {"status", "progress"}
     told = [frame["data"]["progress"] for frame in mine if frame["type"] == "progress"]
     assert told == sorted(told) and told[-1] == 100
@@ -174,13 +175,13 @@ def test_another_s_trainings_are_not_heard_of(users: dict[str, Caller], held: di
     for method, path in (("GET", "status"), ("POST", "stop")):
         assert users["eve"].call(method, f"/api/training/{path}/{task_id}").status_code == 404
     own = users["eve"].start()
-    heard = ear.until(ended)
-    assert {frame["data"]["task_id"] for frame in heard if frame["type"] != "ping"} == {own}
+    assert ear.hear()["data"]["task_id"] == own
     admin = users["admin"].connect()
     admin.say(type="subscribe", task_id=task_id)
     assert admin.until(lambda frame: frame["type"] == "status")[-1]["data"]["task_id"] == task_id
     open_gate(held)
     assert admin.until(ended)[-1]["data"]["status"] == "completed"
+    assert {frame["data"]["task_id"] for frame in ear.until(ended)} == {own}
 
 
 def test_a_subscription_narrows_and_tells_the_present_state(lin: Caller, held: dict[str, Any]) -> None:
@@ -224,7 +225,8 @@ def test_what_cannot_be_understood_is_told_and_the_socket_lives_on(
 def test_why_a_training_failed_is_an_error_frame(lin: Caller) -> None:
     ear = lin.connect()
     task_id = lin.start({"hoard": 3})
-    heard = [frame for frame in ear.until(ended) if frame["type"] == "error"]
+    heard = ear.until(lambda frame: ended(frame) and frame["data"]["task_id"] == task_id)
+    heard = [frame for frame in heard if frame["type"] == "error"]
     assert [frame["data"]["task_id"] for frame in heard] == [task_id]
     assert "memory" in heard[0]["data"]["message"]
     shown = lin.status(task_id)
@@ -250,7 +252,9 @@ def test_the_next_in_the_queue_hears_its_place_change(lin: Caller, held: dict[st
     ear = lin.connect()
     ear.say(type="subscribe", task_id=third)
     open_gate(held)
-    heard = ear.until(lambda frame: frame["data"]["task_id"] == third and frame["data"].get("position") == 1)
+    heard = ear.until(
+        lambda frame: frame.get("data", {}).get("task_id") == third and frame["data"].get("position") == 1
+    )
     assert heard[-1]["data"]["status"] == "queued"
     (tmp_path / "second").touch()
     assert ear.until(lambda frame: ended(frame) and frame["data"]["task_id"] == third)
