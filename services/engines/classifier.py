@@ -20,7 +20,7 @@ class Classifier(VisionEngine["Scores"], ImageClassifier):
 
     name: ClassVar[str] = "classifier"
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
-    ending: ClassVar[str] = "ForImageClassification"
+    word: ClassVar[str] = "ForImageClassification"
     abilities: ClassVar[list[Ability]] = ["image-classification", "training"]
 
     def classify(self, image: "Image", *, top_k: int, owner: str) -> list[Classification]:

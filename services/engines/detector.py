@@ -34,7 +34,7 @@ class Detector(VisionEngine[Found], ObjectDetector):
 
     name: ClassVar[str] = "detector"
     auto_class: ClassVar[str] = "AutoModelForObjectDetection"
-    ending: ClassVar[str] = "ForObjectDetection"
+    word: ClassVar[str] = "ForObjectDetection"
     abilities: ClassVar[list[Ability]] = ["object-detection"]
 
     def detect(self, image: "Image", *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:

@@ -56,14 +56,14 @@ class VisionEngine(Engine, Generic[Seen]):
 
     auto_class: ClassVar[str]
     """The class of transformers that knows how to load it."""
-    ending: ClassVar[str]
-    """What transformers calls its classes ends with what they do."""
+    word: ClassVar[str]
+    """What transformers calls its classes says what they do; some names go on after it."""
     abilities: ClassVar[list[Ability]]
 
     @classmethod
     def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
-        # The class that both engines share has no ending, and no folders.
-        if folder.has(PROCESSOR) and folder.architecture.endswith(cls.ending):
+        # The class that both engines share has no word, and no folders.
+        if folder.has(PROCESSOR) and cls.word in folder.architecture:
             yield folder.row(cls.name, cls.abilities, folder.architecture)
 
     def load(self) -> None:

@@ -17,7 +17,8 @@ from services.trainers.image_parts import Parts
 from services.trainers.image_training import ImageTraining
 from services.trainers.image_views import Views, side_of
 
-ENDING = "ForImageClassification"
+# Some names go on after it: `DeiTForImageClassificationWithTeacher`.
+WORD = "ForImageClassification"
 FEW = 10
 
 
@@ -59,7 +60,7 @@ class ImageClassifierTrainer(Trainer):
 def _refuse_base(run: Run) -> None:
     """Raise Invalid for a base that is no image classifier of transformers."""
     folder = ModelFolder(run.base)
-    if folder.architecture.endswith(ENDING) and folder.has(image_model.PROCESSOR) and _has_weights(run.base):
+    if WORD in folder.architecture and folder.has(image_model.PROCESSOR) and _has_weights(run.base):
         return
     raise Invalid(
         "base_model",

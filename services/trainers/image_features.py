@@ -17,7 +17,8 @@ from services.trainers.image_views import Views
 
 # A piece is what is lost when the process is killed: some seconds.
 PIECE = 256
-TOGETHER = {"cuda": 64, "cpu": 8}
+# As with the engine: the activations of more no longer fit what malloc keeps.
+TOGETHER = {"cuda": 64, "cpu": 4}
 TENSOR = "features"
 
 

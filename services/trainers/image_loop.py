@@ -21,7 +21,7 @@ from services.trainers.schedule import diverged, learning_rate
 
 MOST_GRADIENT_NORM = 1.0
 # So many looks at each picture are enough for a head alone; epochs beyond that take them again.
-MOST_TURNS = 8
+MOST_TURNS = 4
 # A feature that is the same for all pictures tells nothing, and is not made large.
 LEAST_WIDTH = 1e-3
 
@@ -140,7 +140,7 @@ class ImageLoop:
                 next(looks), truth[start : start + size], weight=self._weights, reduction="sum"
             )
             (losses / weight).backward()
-            total += float(losses / weight)
+            total += float(losses.detach() / weight)
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.learned.values(), MOST_GRADIENT_NORM))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise diverged(self.step + 1)

@@ -89,7 +89,7 @@ def open_model(base: Path, labels: list[str], *, seed: int, frozen: bool, name: 
     import torch
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    be_quiet()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = dict(enumerate(labels))
     load = partial(transformers.AutoModelForImageClassification.from_pretrained, str(base), local_files_only=True)
@@ -99,7 +99,6 @@ def open_model(base: Path, labels: list[str], *, seed: int, frozen: bool, name: 
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
-            num_labels=len(labels),
             id2label=names,
             label2id={label: number for number, label in names.items()},
             problem_type="single_label_classification",
@@ -116,6 +115,14 @@ def open_model(base: Path, labels: list[str], *, seed: int, frozen: bool, name: 
     learned = {told: parameter for told, parameter in model.named_parameters() if parameter.requires_grad}
     model.to(device)
     return ImageModel(model, labels, learned, heads[0] if len(heads) == 1 else None, device)
+
+
+def be_quiet() -> None:
+    """Silence what transformers says of a head of another size, which is as it shall be, and its bars."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def estimated_mb(base: Path, *, side: int, batch_size: int, frozen: bool) -> float:
