@@ -12,6 +12,7 @@ from services.settings import Settings
 if TYPE_CHECKING:
     from services.catalog import Route
     from services.contracts.chat import ChatModel
+    from services.contracts.embeddings import EmbeddingModel
     from services.contracts.images import ImageModel
     from services.contracts.video import VideoModel
     from services.credentials import Credentials
@@ -84,6 +85,11 @@ def _open_own(
 def chat_provider(route: "Route", settings: Settings, outbound: "Outbound") -> "ChatModel":
     """The chat model at the end of *route*."""
     return open_provider(route.provider, settings, outbound, route.credentials).chat(route.upstream_model, route.flags)
+
+
+def embedding_provider(route: "Route", settings: Settings, outbound: "Outbound") -> "EmbeddingModel":
+    """The model at the end of *route* that embeds."""
+    return open_provider(route.provider, settings, outbound, route.credentials).embeddings(route.upstream_model)
 
 
 def image_provider(route: "Route", settings: Settings, outbound: "Outbound") -> "ImageModel":

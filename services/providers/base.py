@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from services.contracts.chat import ChatDelta, ChatModel
+from services.contracts.embeddings import EmbeddingModel
 from services.contracts.images import ImageModel
 from services.contracts.models import CatalogRow, ChatFlags
 from services.contracts.video import VideoModel
@@ -77,6 +78,10 @@ class Provider(ABC):
     def video(self, model: str, row: CatalogRow | None) -> VideoModel:
         """The model that this provider calls *model* and that films. Raises NotFound where it has none."""
         raise _has_none(self.name, "text-to-video")
+
+    def embeddings(self, model: str) -> EmbeddingModel:
+        """The model that this provider calls *model* and that embeds. Raises NotFound where it has none."""
+        raise _has_none(self.name, "embeddings")
 
     def headers(self) -> dict[str, str]:
         """What every call carries."""

@@ -18,11 +18,13 @@ from services.contracts.chat import (
     ToolCall,
     Usage,
 )
+from services.contracts.embeddings import EmbeddingModel
 from services.contracts.images import ImageModel
 from services.contracts.models import CatalogRow, ChatFlags
 from services.contracts.video import VideoModel
 from services.errors import Invalid
 from services.providers.base import Provider, together
+from services.providers.dashscope_embeddings import DashScopeEmbedder
 from services.providers.dashscope_films import DashScopeCamera
 from services.providers.dashscope_images import DashScopePainter
 from services.providers.failures import failure, no_answer
@@ -41,11 +43,14 @@ class DashScope(Provider):
     aliases = ("qwen",)
     key_setting = "dashscope_api_key"
     url_setting = "dashscope_base_url"
-    model_prefixes = ("qwen", "qwq", "qvq", "wan", "z-image")
+    model_prefixes = ("qwen", "qwq", "qvq", "wan", "z-image", "text-embedding-v")
 
     def chat(self, model: str, flags: ChatFlags) -> ChatModel:
         vision = flags.vision or "-vl" in model or model.startswith("qvq")
         return DashScopeChat(self, model, flags.model_copy(update={"vision": vision}))
+
+    def embeddings(self, model: str) -> EmbeddingModel:
+        return DashScopeEmbedder(self, model)
 
     def images(self, model: str, row: CatalogRow | None) -> ImageModel:
         return DashScopePainter(self, model)

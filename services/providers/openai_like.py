@@ -25,11 +25,13 @@ from services.contracts.chat import (
     ToolDelta,
     Usage,
 )
+from services.contracts.embeddings import EmbeddingModel
 from services.contracts.images import ImageModel
 from services.contracts.models import CatalogRow, ChatFlags
 from services.errors import UpstreamFailed
 from services.providers.base import Provider, together
 from services.providers.failures import failure, no_answer
+from services.providers.openai_embeddings import OpenAIEmbedder
 from services.providers.openai_images import OpenAIPainter
 from services.providers.sse import DONE
 
@@ -60,6 +62,9 @@ class OpenAILike(Provider):
     def images(self, model: str, row: CatalogRow | None) -> ImageModel:
         return OpenAIPainter(self, model)
 
+    def embeddings(self, model: str) -> EmbeddingModel:
+        return OpenAIEmbedder(self, model)
+
     def chat_body(self, request: ChatRequest, model: str, flags: ChatFlags) -> dict[str, Any]:
         """The body of a chat call; a vendor with words of its own adds them here."""
         body = request.model_dump(mode="json", exclude_none=True)
@@ -76,7 +81,7 @@ class OpenAI(OpenAILike):
     name = "openai"
     key_setting = "openai_api_key"
     url_setting = "openai_base_url"
-    model_prefixes = ("gpt-", "chatgpt-", "o1", "o3", "o4", "dall-e-")
+    model_prefixes = ("gpt-", "chatgpt-", "o1", "o3", "o4", "dall-e-", "text-embedding-3-", "text-embedding-ada-")
 
     def chat_body(self, request: ChatRequest, model: str, flags: ChatFlags) -> dict[str, Any]:
         body = super().chat_body(request, model, flags)
