@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
-from services.contracts.models import ChatModelsView, PullRequest
+from services.contracts.models import CatalogView, ChatModelsView, PullRequest
 from services.domains import models
 
 bp = make_blueprint("models", url_prefix="/api/models", about="Which models there are")
@@ -28,6 +28,13 @@ class PullStartedView(BaseModel):
 def list_() -> dict[str, Any]:
     """List the models that chat, installed or not."""
     return models.list_chat(services=services(), owner=me().id).model_dump()
+
+
+@bp.get("/catalog", responses={200: CatalogView})
+@mark(limit="status")
+def list_catalog() -> dict[str, Any]:
+    """List every model with what it can do, installed or not; those that run here come first."""
+    return models.list_all(services=services()).model_dump()
 
 
 @bp.post("/pull", responses={202: PullStartedView})

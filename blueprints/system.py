@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from flask import Response
+from flask import Response, current_app, jsonify, request
 from pydantic import BaseModel, Field
 
 from blueprints.kit.blueprint import make_blueprint
@@ -29,9 +29,14 @@ class HealthView(AliveView):
 
 @bp.get("/", security=[], responses={200: AliveView})
 @mark(public=True, limit="none")
-def index() -> dict[str, Any]:
-    """Say that the service runs (system 1's health check)."""
-    return {"status": "ok", "message": "Backend service is running", "version": VERSION}
+def index() -> Response:
+    """Say that the service runs (system 1's health check); a browser gets the console."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        page: Response = current_app.extensions["console"]()
+        return page
+    response = jsonify({"status": "ok", "message": "Backend service is running", "version": VERSION})
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 @bp.get("/healthz", security=[], responses={200: AliveView})

@@ -184,14 +184,17 @@ class Files:
                     removed += 1
         return removed
 
+    def stored_bytes(self, *, owner: str) -> int:
+        """How much the kept files of *owner* take."""
+        with self._database.read() as session:
+            return session.scalar(select(func.sum(FileTable.size_bytes)).where(FileTable.owner == owner)) or 0
+
     def _check_quota(self, owner: str) -> None:
         """Before any work is done or paid; the last work that begins within the bound may end beyond it."""
         most = self._settings.quota_mb * 2**20
         if not most:
             return
-        with self._database.read() as session:
-            taken = session.scalar(select(func.sum(FileTable.size_bytes)).where(FileTable.owner == owner)) or 0
-        if taken >= most:
+        if self.stored_bytes(owner=owner) >= most:
             raise TooLarge(
                 "Your files take the {most} MiB that you may have; delete some of your history first.",
                 "您的文件已达到 {most} MiB 的配额，请先删除部分历史记录。",

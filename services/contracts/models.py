@@ -229,6 +229,14 @@ class ModelView(BaseModel):
     installed: bool = Field(description="Weights are here, or none are needed")
     available: bool = Field(description="Installed, and its provider has the operator's key")
     size_mb: int | None = None
+    pullable: bool = Field(False, description="`POST /api/models/pull` can install it")
+
+
+class CatalogView(BaseModel):
+    """Every model that can be named, those that run here first."""
+
+    models: list[ModelView]
+    count: int
 
 
 class ChatModelsView(BaseModel):

@@ -25,3 +25,5 @@ class UsageView(BaseModel):
     by: str
     usage: list[UsageRow]
     count: int
+    stored_mb: float = Field(0, examples=[12.5], description="What one's own files take")
+    quota_mb: int | None = Field(None, examples=[1024], description="What they may take; null without a bound")

@@ -10,6 +10,7 @@ from services.compute.registry import function
 from services.contracts.models import (
     Ability,
     CatalogRow,
+    CatalogView,
     ChatModelsView,
     ChatModelView,
     ModelView,
@@ -119,6 +120,12 @@ def list_able(ability: Ability, *, services: "Services") -> list[ModelView]:
     return [_plain_view(row, services) for row in sorted(rows, key=lambda row: not row.local)]
 
 
+def list_all(*, services: "Services") -> CatalogView:
+    """Every model of the catalog that is not retired, those that run here first."""
+    rows = sorted((row for row in services.catalog.rows() if not row.retired), key=lambda row: not row.local)
+    return CatalogView(models=[_plain_view(row, services) for row in rows], count=len(rows))
+
+
 def _plain_view(row: CatalogRow, services: "Services") -> ModelView:
     return ModelView(
         id=row.id,
@@ -130,6 +137,7 @@ def _plain_view(row: CatalogRow, services: "Services") -> ModelView:
         installed=services.catalog.installed(row),
         available=services.catalog.available(row),
         size_mb=row.size_mb,
+        pullable=bool(row.sources),
     )
 
 

@@ -46,7 +46,9 @@ def summarize(query: UsageQuery, *, services: "Services", identity: Identity) ->
         statement = statement.where(UsageTable.owner == identity.id)
     with services.database.read() as session:
         rows = [_row(*found) for found in session.execute(statement)]
-    return UsageView(by=query.by, usage=rows, count=len(rows))
+    stored_mb = round(services.files.stored_bytes(owner=identity.id) / 2**20, 1)
+    quota_mb = services.settings.quota_mb or None
+    return UsageView(by=query.by, usage=rows, count=len(rows), stored_mb=stored_mb, quota_mb=quota_mb)
 
 
 def _row(  # noqa: PLR0913, PLR0917 - the columns of the statement, in their order
