@@ -7,7 +7,7 @@ from flask import Response
 from blueprints.kit import trainings
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.marks import mark
-from blueprints.kit.trainings import StartedView, StoppedView, TaskPath, TrainingShown
+from blueprints.kit.trainings import StartedView, StoppedView, TrainingPath, TrainingShown
 from services.contracts.training_doors import LoraStart
 
 bp = make_blueprint("finetuning", url_prefix="/api/llm-finetuning", about="Fine-tuning of language models (system 3)")
@@ -29,13 +29,13 @@ def start_qlora(body: LoraStart) -> Response:
 
 @bp.get("/status/<string:task_id>", responses={200: TrainingShown})
 @mark(limit="status")
-def show(path: TaskPath) -> dict[str, Any]:
+def show(path: TrainingPath) -> dict[str, Any]:
     """Tell how a fine-tuning stands, with the curve of its loss; whichever door it was started at."""
     return trainings.show(path.task_id)
 
 
 @bp.post("/stop/<string:task_id>", responses={200: StoppedView})
 @mark(limit="default")
-def stop(path: TaskPath) -> dict[str, Any]:
+def stop(path: TrainingPath) -> dict[str, Any]:
     """Stop a fine-tuning; its newest checkpoint stays."""
     return trainings.stop(path.task_id)

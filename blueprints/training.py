@@ -12,7 +12,7 @@ from blueprints.kit.conversation import Socket
 from blueprints.kit.following import follow
 from blueprints.kit.marks import mark
 from blueprints.kit.sockets import socket_route
-from blueprints.kit.trainings import StartedView, StoppedView, TaskPath, TrainingShown, TrainingView
+from blueprints.kit.trainings import StartedView, StoppedView, TrainingPath, TrainingShown, TrainingView
 from services.contracts.training_doors import TrainingsQuery, TrainingStart
 from services.domains import training
 
@@ -38,14 +38,14 @@ def start(body: TrainingStart) -> Response:
 
 @bp.get("/api/training/status/<string:task_id>", responses={200: TrainingShown})
 @mark(limit="status")
-def show(path: TaskPath) -> dict[str, Any]:
+def show(path: TrainingPath) -> dict[str, Any]:
     """Tell how a training stands, with the curve of its loss; whichever door it was started at."""
     return trainings.show(path.task_id)
 
 
 @bp.post("/api/training/stop/<string:task_id>", responses={200: StoppedView})
 @mark(limit="default")
-def stop(path: TaskPath) -> dict[str, Any]:
+def stop(path: TrainingPath) -> dict[str, Any]:
     """Stop a training; its newest checkpoint stays."""
     return trainings.stop(path.task_id)
 

@@ -10,7 +10,7 @@ from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import now, say
-from blueprints.kit.trainings import CurveView, MoreView, TaskPath
+from blueprints.kit.trainings import CurveView, MoreView, TrainingPath
 from services.contracts.jobs import JobView
 from services.contracts.training_doors import TrainStart
 from services.domains import training
@@ -55,7 +55,7 @@ def start(body: TrainStart) -> Response:
 
 @bp.get("/status/<string:task_id>", responses={200: TrainShown})
 @mark(limit="default")
-def show(path: TaskPath) -> dict[str, Any]:
+def show(path: TrainingPath) -> dict[str, Any]:
     """Tell how a training stands, with the curve of its loss; whichever door it was started at."""
     state = training.status(path.task_id, services=services(), identity=me())
     measured = {"train_loss": trainings.loss_of(state.metrics), "learning_rate": None, "epoch": 0.0}
@@ -71,7 +71,7 @@ def show(path: TaskPath) -> dict[str, Any]:
 
 @bp.post("/cancel/<string:task_id>", responses={200: TrainCanceled})
 @mark(limit="default")
-def cancel(path: TaskPath) -> dict[str, Any]:
+def cancel(path: TrainingPath) -> dict[str, Any]:
     """Cancel a training; its newest checkpoint stays."""
     state = training.stop(path.task_id, services=services(), identity=me())
     return {

@@ -29,7 +29,7 @@ MOST_NAMED = 50
 ENDED = {"completed", "failed", "canceled"}
 
 
-class Word(BaseModel):
+class SpokenWord(BaseModel):
     """What a client may say."""
 
     type: str = Field(max_length=32)
@@ -64,7 +64,7 @@ class Follower:
                 continue
             self._tell(state, known)
 
-    def hear(self, word: Word) -> None:
+    def hear(self, word: SpokenWord) -> None:
         """Do what the client said. Raises NotFound and Invalid."""
         if word.type == "subscribe":
             self._subscribe(word.task_id)
@@ -181,9 +181,9 @@ def read(message: Message) -> dict[str, Any]:
     return sent
 
 
-def as_word(sent: dict[str, Any]) -> Word:
+def as_word(sent: dict[str, Any]) -> SpokenWord:
     """What a client said. Raises Invalid."""
     try:
-        return Word.model_validate(sent)
+        return SpokenWord.model_validate(sent)
     except ValidationError as error:
         raise as_error(error.errors(include_url=False)) from error

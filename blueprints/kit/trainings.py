@@ -22,7 +22,7 @@ from services.trainers.base import Estimate
 Words = Callable[[JobView], dict[str, Any]]
 
 
-class TaskPath(BaseModel):
+class TrainingPath(BaseModel):
     task_id: str = Field(max_length=64, description="What the start answered")
 
 
