@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from flask import Response
+
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
+from blueprints.kit.waiting import AcceptedView, answer
 from services.contracts.datasets import DatasetView
 from services.contracts.feedback import (
     FeedbackDatasetRequest,
@@ -32,8 +35,12 @@ def list_(query: FeedbackQuery) -> dict[str, Any]:
     return feedback.list_(query, services=services(), identity=me()).model_dump()
 
 
-@bp.post("/v1/datasets/from-feedback", responses={200: DatasetView})
+@bp.post("/v1/datasets/from-feedback", responses={200: DatasetView, 202: AcceptedView})
 @mark(limit="default")
-def make_dataset(body: FeedbackDatasetRequest) -> dict[str, Any]:
-    """Make a data set of your feedback: corrected answers as they should be, liked ones as they were."""
-    return feedback.make_dataset(body, services=services(), identity=me()).model_dump()
+def make_dataset(body: FeedbackDatasetRequest) -> Response:
+    """Make a data set of your feedback: corrected answers as they should be, liked ones as they were.
+
+    Where pictures that it is about are still here, they are packed with their rows, and rows without one are
+    left out.
+    """
+    return answer("feedback.make_dataset", body, show=lambda made, _job: made.model_dump())

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from flask import Response
 from pydantic import BaseModel, Field
 
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import language
+from blueprints.kit.waiting import AcceptedView, answer
 from services.contracts.annotations import (
     AnnotationDatasetRequest,
     AnnotationRow,
@@ -70,11 +72,12 @@ def review_row(path: RowPath, body: ReviewRequest) -> dict[str, Any]:
     return _row(annotations.review(path.id, path.n, body, services=services(), identity=me()))
 
 
-@bp.post("/<string:id>/dataset", responses={200: DatasetView})
+@bp.post("/<string:id>/dataset", responses={200: DatasetView, 202: AcceptedView})
 @mark(limit="default")
-def make_dataset(path: AnnotationPath, body: AnnotationDatasetRequest) -> dict[str, Any]:
+def make_dataset(path: AnnotationPath, body: AnnotationDatasetRequest) -> Response:
     """Make a data set of the accepted rows, ready to be fine-tuned on."""
-    return annotations.make_dataset(path.id, body, services=services(), identity=me()).model_dump()
+    wanted = annotations.prepare_dataset(path.id, body, services=services(), identity=me())
+    return answer("annotations.make_dataset", wanted, show=lambda made, _job: made.model_dump())
 
 
 def _row(row: AnnotationRow) -> dict[str, Any]:

@@ -47,11 +47,16 @@ class Uploads:
 
     def remove(self, name: str, *, owner: str | None) -> None:
         """Remove an upload for good; its row goes with the file's. Raises NotFound."""
+        self.find(name, owner=owner)
+        self._files.forget([name])
+
+    def find(self, name: str, *, owner: str | None) -> tuple[Path, str]:
+        """Where an upload lies, and its media type. Raises NotFound."""
         with self._database.read() as session:
             row = session.get(UploadTable, name)
         if row is None or owner not in (None, row.owner):
             raise not_uploaded(name)
-        self._files.forget([name])
+        return self._files.folder("uploads") / row.name, row.content_type
 
     def named(self, names: list[str], *, owner: str) -> dict[str, UploadTable]:
         """Those of *owner*'s uploads that *names* mean: by the name they have here, else the newest sent under it."""

@@ -171,6 +171,12 @@ class AnnotationDatasetRequest(BaseModel):
     images: bool = Field(True, description="Packs the pictures with the rows; else only their names stand there")
 
 
+class AnnotationDatasetJob(AnnotationDatasetRequest):
+    """The same for a job, with the annotation that it is about."""
+
+    annotation_id: str
+
+
 class OutputFile(BaseModel):
     name: str = Field(examples=["0123456789abcdef0123456789abcdef.jsonl"])
     size: int = Field(description="In bytes")

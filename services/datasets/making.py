@@ -14,7 +14,7 @@ from services.contracts.datasets import DatasetUpload, DatasetView, Scan
 from services.datasets import paths, scanning, zip_rows
 from services.datasets.keeping import DatasetKeeper
 from services.datasets.reading import Limits
-from services.datasets.store import view
+from services.datasets.store import DatasetStore, view
 from services.datasets.streams import Stream
 from services.datasets.writing import RowsFile, draft
 from services.tables.datasets import DatasetTable
@@ -33,12 +33,16 @@ def from_rows(
     owner: str,
     description: str = "",
     pictures: Mapping[str, Path] | None = None,
+    job_id: str = "",
 ) -> DatasetView:
     """A data set of *owner*'s that holds *rows*, which are written as they come and never all in memory.
 
     *pictures* are files by the name under which rows show them as `image`: with any, the data set is a zip of
-    them and their metadata. Raises Invalid when there are no rows, Unavailable when the disk is full.
+    them and their metadata. The job *job_id* makes one data set, however often it is run. Raises Invalid when there
+    are no rows, Unavailable when the disk is full.
     """
+    if done := DatasetStore(services.database, services.settings).of_job(job_id):
+        return view(done)
     with draft(services.settings.data_dir / "raw") as folder:
         file = RowsFile(folder / "rows.jsonl")
         for row in rows:
@@ -53,7 +57,7 @@ def from_rows(
         asked = DatasetUpload(
             file=f"{'0' * 32}.data", file_name=name, sha256=digest, name=name, description=description
         )
-        return view(add(whole, found, asked, services=services, owner=owner, job_id=""))
+        return view(add(whole, found, asked, services=services, owner=owner, job_id=job_id))
 
 
 def add(

@@ -12,6 +12,7 @@ from services.compute.progress import SILENT, Job
 from services.compute.registry import Lane, function
 from services.contracts.accounts import Identity
 from services.contracts.annotations import (
+    AnnotationDatasetJob,
     AnnotationDatasetRequest,
     AnnotationDone,
     AnnotationRequest,
@@ -38,6 +39,8 @@ from services.tables.files import FileTable
 
 if TYPE_CHECKING:
     from services.assemble import Services
+
+ACCEPTED = AnnotationRowTable.review == "accepted"
 
 
 def lane(request: AnnotationRequest, *, services: "Services", owner: str) -> Lane:
@@ -104,6 +107,11 @@ def remove_upload(name: str, *, services: "Services", identity: Identity) -> Non
     _uploads(services).remove(name, owner=_owner(identity))
 
 
+def find_upload(name: str, *, services: "Services", identity: Identity) -> tuple[Path, str]:
+    """Where an upload lies, and its media type. Raises NotFound."""
+    return _uploads(services).find(name, owner=_owner(identity))
+
+
 def list_(query: AnnotationsQuery, *, services: "Services", identity: Identity) -> AnnotationsPage:
     """A page of annotations, the oldest first."""
     owner = _owner(identity)
@@ -142,27 +150,35 @@ def review(
     return shown_row(store.review(store.row(annotation.id, number), wanted), annotation)
 
 
-def make_dataset(
+def prepare_dataset(
     annotation_id: str, wanted: AnnotationDatasetRequest, *, services: "Services", identity: Identity
-) -> DatasetView:
-    """A data set of the accepted rows. Raises NotFound, and Conflict when none is accepted or a picture is gone."""
+) -> AnnotationDatasetJob:
+    """What `make_dataset` is asked for. Raises NotFound, and Conflict when no row is accepted."""
     store = AnnotationStore(services.database)
     annotation = store.find(annotation_id, owner=_owner(identity))
-    shape = wanted.format or store.view(annotation).format
-    kept = {row.file_name for row in store.rows(annotation.id, AnnotationRowTable.review == "accepted")}
-    if not kept:
+    if next(store.rows(annotation.id, ACCEPTED), None) is None:
         raise Conflict(
             "No row of this annotation is accepted; accept some first.",
             "该标注任务没有已接受的行，请先接受部分行。",
             details={"reason": "nothing_accepted"},
         )
+    return AnnotationDatasetJob(annotation_id=annotation.id, **wanted.model_dump())
+
+
+@function(lane="io", attempts=2)
+def make_dataset(request: AnnotationDatasetJob, *, services: "Services", job: Job = SILENT) -> DatasetView:
+    """A data set of the accepted rows, its annotation's owner's. Raises Conflict when a picture is gone."""
+    store = AnnotationStore(services.database)
+    annotation = store.find(request.annotation_id, owner=None)
+    kept = {row.file_name for row in store.rows(annotation.id, ACCEPTED)}
     return making.from_rows(
-        output.accepted(annotation, shape, services=services),
-        name=wanted.name,
-        description=wanted.description,
+        output.accepted(annotation, request.format or store.view(annotation).format, services=services),
+        name=request.name,
+        description=request.description,
         services=services,
         owner=annotation.owner,
-        pictures=_pictures(kept, services) if wanted.images else None,
+        pictures=_pictures(kept, services) if request.images else None,
+        job_id=job.id,
     )
 
 

@@ -2,11 +2,16 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from services.annotations.formats import FOLDER
 from services.annotations.store import AnnotationStore, storable
+from services.compute.progress import SILENT, Job
+from services.compute.registry import function
 from services.contracts.accounts import Identity
 from services.contracts.datasets import DatasetView
 from services.contracts.feedback import (
@@ -17,7 +22,7 @@ from services.contracts.feedback import (
     FeedbackView,
 )
 from services.datasets import making
-from services.errors import Conflict
+from services.errors import Conflict, NotFound
 from services.paging import read_page
 from services.tables.feedback import FeedbackTable
 from services.usage import utc_now
@@ -62,9 +67,16 @@ def list_(query: FeedbackQuery, *, services: "Services", identity: Identity) -> 
     return FeedbackPage(feedback=shown, count=page.count, next=page.next)
 
 
-def make_dataset(request: FeedbackDatasetRequest, *, services: "Services", identity: Identity) -> DatasetView:
-    """A data set of the caller's own feedback of one kind. Raises Conflict where none of it makes a row."""
-    rows = _rows(request, services, identity.id)
+@function(lane="io", attempts=2)
+def make_dataset(request: FeedbackDatasetRequest, *, services: "Services", job: Job = SILENT) -> DatasetView:
+    """A data set of the job's owner's own feedback of one kind, with the pictures of it that are here.
+
+    Raises Conflict where none of it makes a row.
+    """
+    pictures = _pictures(request, services, job.owner)
+    rows = _rows(request, services, job.owner)
+    if pictures:
+        rows = (row | {"image": _packed(row["image"])} for row in rows if _packed(row["image"]) in pictures)
     first = next(rows, None)
     if first is None:
         raise Conflict(
@@ -78,8 +90,30 @@ def make_dataset(request: FeedbackDatasetRequest, *, services: "Services", ident
         yield from rows
 
     return making.from_rows(
-        all_rows(), name=request.name, description=request.description, services=services, owner=identity.id
+        all_rows(),
+        name=request.name,
+        description=request.description,
+        services=services,
+        owner=job.owner,
+        pictures=pictures,
+        job_id=job.id,
     )
+
+
+def _pictures(request: FeedbackDatasetRequest, services: "Services", owner: str) -> dict[str, Path]:
+    """The pictures that the rows are about and that are still here, by what the rows call them."""
+    if request.kind not in {"caption", "class"}:
+        return {}
+    found = {}
+    for row in _rows(request, services, owner):
+        with suppress(NotFound):
+            found[_packed(row["image"])] = services.files.find(row["image"], owner=owner).path
+    return found
+
+
+def _packed(file_name: str) -> str:
+    """What a picture is called in the zip."""
+    return f"{FOLDER}/{file_name}"
 
 
 def _rows(request: FeedbackDatasetRequest, services: "Services", owner: str) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,13 @@
 """Feedback over HTTP: what is kept, what is refused, and the data sets that come of it."""
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+
+from tests.painted import small_picture
 
 ASKED = [{"role": "user", "content": "What is LoRA?"}]
 CHAT = {"kind": "chat", "messages": ASKED, "answer": "A radio."}
@@ -34,6 +37,19 @@ def test_every_kind_becomes_rows(send: Callable[..., Any], kind: str, shape: str
     send("/api/feedback", {"kind": kind, "file": "a.png", "correction": "a cat"})
     made = send("/api/v1/datasets/from-feedback", {"name": kind, "kind": kind})
     assert (made.json["samples_count"], made.json["format"]) == (1, shape)
+
+
+def test_pictures_that_are_here_are_packed_with_their_rows(
+    client: FlaskClient, login: Callable[..., dict[str, str]], send: Callable[..., Any]
+) -> None:
+    files = {"files": (BytesIO(small_picture(1)), "cat.png")}
+    name = client.post("/api/upload", data=files, headers=login()).json["files"][0]["name"]
+    for file in (name, "somewhere-else.png"):
+        send("/api/feedback", {"kind": "class", "file": file, "correction": "cat"})
+    made = send("/api/v1/datasets/from-feedback", {"name": "cats", "kind": "class"}).json
+    assert (made["samples_count"], made["format"], made["path"]) == (1, "image_label", "data/raw/cats.zip")
+    rows = client.get(f"/api/v1/datasets/{made['id']}/rows", headers=login()).json["rows"]
+    assert rows[0]["row"] == {"image": f"images/{name}", "label": "cat"}
 
 
 @pytest.mark.parametrize(

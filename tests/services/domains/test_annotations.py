@@ -23,7 +23,7 @@ from services.contracts.annotations import (
     ReviewRequest,
     UploadedPicture,
 )
-from services.contracts.datasets import RowsQuery
+from services.contracts.datasets import DatasetView, RowsQuery
 from services.domains import annotations, datasets
 from services.errors import Cancelled, Conflict, Malformed, NotFound
 from services.settings import Settings
@@ -316,7 +316,7 @@ def test_the_whole_way_on_each_database(stored: Services, keep: Keep, vision: Vi
     shown = annotations.show(done.id, services=stored, identity=ME)
     assert (shown.succeeded, shown.failed, shown.accepted) == (2, 1, 1)
     assert annotations.outputs(OutputsQuery(limit=1), services=stored, identity=ME).files[0].rows == 2
-    made = annotations.make_dataset(done.id, AnnotationDatasetRequest(name="x"), services=stored, identity=ME)
+    made = make_dataset(done.id, AnnotationDatasetRequest(name="x"), stored)
     assert made.samples_count == 1
     annotations.remove_upload(done.results[0].file_name, services=stored, identity=ME)
     tomorrow = utc_now() + timedelta(days=1)
@@ -332,13 +332,18 @@ def described(keep: Keep, describe: Describe) -> AnnotationDone:
     return describe(keep(*pictures(3)))
 
 
+def make_dataset(annotation_id: str, wanted: AnnotationDatasetRequest, services: Services) -> DatasetView:
+    asked = annotations.prepare_dataset(annotation_id, wanted, services=services, identity=ME)
+    return annotations.make_dataset(asked, services=services)
+
+
 def test_accepted_rows_become_a_data_set(described: AnnotationDone, services: Services) -> None:
     changed = ReviewRequest(description="A pink square.", review="accepted")
     row = annotations.review(described.id, 1, changed, services=services, identity=ME)
     assert (row.description, row.review, row.edited) == ("A pink square.", "accepted", True)
     annotations.review(described.id, 2, ReviewRequest(review="rejected"), services=services, identity=ME)
     wanted = AnnotationDatasetRequest(name="squares")
-    made = annotations.make_dataset(described.id, wanted, services=services, identity=ME)
+    made = make_dataset(described.id, wanted, services)
     assert (made.samples_count, made.format) == (1, "messages")
     first = datasets.rows(made.id, RowsQuery(), services=services, identity=ME).rows[0].row
     assert first["messages"][-1]["content"] == "A pink square."
@@ -352,21 +357,21 @@ def test_every_shape_becomes_a_data_set(
 ) -> None:
     annotations.review(described.id, 1, ReviewRequest(review="accepted"), services=services, identity=ME)
     wanted = AnnotationDatasetRequest(name="x", format=shape, images=images)  # type: ignore[arg-type]
-    made = annotations.make_dataset(described.id, wanted, services=services, identity=ME)
+    made = make_dataset(described.id, wanted, services)
     expected = {"openai": "messages", "sharegpt": "sharegpt", "llava": "sharegpt", "alpaca": "alpaca"}
     assert made.format == expected[shape]
 
 
 def test_nothing_accepted_is_no_data_set(described: AnnotationDone, services: Services) -> None:
     with pytest.raises(Conflict):
-        annotations.make_dataset(described.id, AnnotationDatasetRequest(name="x"), services=services, identity=ME)
+        make_dataset(described.id, AnnotationDatasetRequest(name="x"), services)
 
 
 def test_a_picture_that_is_gone_is_told(described: AnnotationDone, services: Services) -> None:
     annotations.review(described.id, 1, ReviewRequest(review="accepted"), services=services, identity=ME)
     annotations.remove_upload(described.results[0].file_name, services=services, identity=ME)
     with pytest.raises(Conflict):
-        annotations.make_dataset(described.id, AnnotationDatasetRequest(name="x"), services=services, identity=ME)
+        make_dataset(described.id, AnnotationDatasetRequest(name="x"), services)
 
 
 def test_a_row_without_text_is_accepted_with_one(
