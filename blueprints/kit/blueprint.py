@@ -63,13 +63,15 @@ class Blueprint(APIBlueprint):
         app.components_schemas.update(self.components_schemas)
 
 
-def make_blueprint(name: str, *, url_prefix: str = "", about: str = "") -> Blueprint:
-    """A blueprint under *url_prefix*, shown in the API document under its name."""
+def make_blueprint(
+    name: str, *, url_prefix: str = "", about: str = "", error: type[BaseModel] = ErrorBody
+) -> Blueprint:
+    """A blueprint under *url_prefix*, shown in the API document under its name; *error* is what its errors say."""
     return Blueprint(
         name,
         __name__,
         url_prefix=url_prefix,
         abp_tags=[Tag(name=name, description=about)],
         abp_security=[{"bearer": []}],
-        abp_responses=dict(ERRORS),
+        abp_responses=dict.fromkeys(ERRORS, error),
     )

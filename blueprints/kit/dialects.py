@@ -3,6 +3,7 @@
 Source: openai/openai-openapi, August 2026, and its Python package 3.52; Anthropic's error pages, 2026.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import has_request_context, request
@@ -100,9 +101,16 @@ def error_headers(status: int, details: dict[str, Any]) -> dict[str, str]:
 
 
 def limit_headers(amount: int, remaining: int, reset_seconds: int) -> dict[str, str]:
-    """A rate limit in OpenAI's words; nothing outside `/v1`."""
+    """A rate limit in OpenAI's words, or in Anthropic's; nothing outside `/v1`."""
     if not is_openai():
         return {}
+    if is_anthropic():
+        over = datetime.now(UTC) + timedelta(seconds=reset_seconds)
+        return {
+            "anthropic-ratelimit-requests-limit": str(amount),
+            "anthropic-ratelimit-requests-remaining": str(remaining),
+            "anthropic-ratelimit-requests-reset": over.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
     return {
         "x-ratelimit-limit-requests": str(amount),
         "x-ratelimit-remaining-requests": str(remaining),
