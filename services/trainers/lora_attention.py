@@ -39,18 +39,30 @@ def attend(  # noqa: PLR0913  What transformers calls it with.
     unknown = told.get("softcap") is not None or told.get("s_aux") is not None or attention_mask is not None
     if unknown or row_lengths is None or query.shape[0] != 1 or (told.get("dropout") and module.training):
         raise NotImplementedError("attention of another kind")
-    if sliding_window is not None and max(row_lengths) > sliding_window:
-        raise NotImplementedError("a row is longer than the window")
     repeat = query.shape[1] // key.shape[1]
     if repeat > 1:
         key, value = key.repeat_interleave(repeat, dim=1), value.repeat_interleave(repeat, dim=1)
     queries, keys, values = (states.split(row_lengths, dim=2) for states in (query, key, value))
-    attention = torch.nn.functional.scaled_dot_product_attention
-    rows = [
-        attention(mine, seen, said, is_causal=True, scale=scaling).transpose(1, 2)
-        for mine, seen, said in zip(queries, keys, values, strict=True)
-    ]
+    rows = []
+    for part in zip(queries, keys, values, strict=True):
+        mask = _window(part[0], sliding_window)
+        attended = torch.nn.functional.scaled_dot_product_attention(
+            *part, attn_mask=mask, is_causal=mask is None, scale=scaling
+        )
+        rows.append(attended.transpose(1, 2))
     return torch.cat(rows, dim=1), None
+
+
+def _window(states: Any, width: int | None) -> Any:
+    """What each token of a row sees where that is not all before it; None where it is."""
+    import torch
+
+    length = states.shape[2]
+    if width is None or length <= width:
+        return None
+    places = torch.arange(length, device=states.device)
+    behind = places[:, None] - places[None, :]
+    return (behind >= 0) & (behind < width)
 
 
 def fits(model: Any) -> bool:

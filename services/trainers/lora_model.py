@@ -76,7 +76,7 @@ def with_adapter(model: Any, request: TrainingRequest, *, base_name: str) -> Any
         r=request.lora.r,
         lora_alpha=request.lora.lora_alpha,  # type: ignore[arg-type]  # It takes fractions too.
         lora_dropout=request.lora.lora_dropout,
-        target_modules="all-linear",
+        target_modules=_linear(model),
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, asked, autocast_adapter_dtype=True)
@@ -89,6 +89,23 @@ def with_adapter(model: Any, request: TrainingRequest, *, base_name: str) -> Any
 def learned(model: Any) -> dict[str, Any]:
     """The parameters that learn, by name, in an order that is the same each time."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _linear(model: Any) -> list[str]:
+    """The names of the layers that multiply by weights, but for the one that says words."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    words = model.get_output_embeddings()
+    found = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, (torch.nn.Linear, Conv1D)) and layer is not words
+    ]
+    if not found:
+        raise unusable("it has no linear layers", "它没有线性层")
+    short = {name.rpartition(".")[2] for name in found}
+    return sorted(found if any(name.isdigit() for name in short) else short)
 
 
 def load_adapter(model: Any, folder: Path) -> None:

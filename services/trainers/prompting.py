@@ -101,7 +101,11 @@ def _answer(turns: list[Message], full: str, tokens: Tokens) -> tuple[int, int] 
         return before
     if not full.startswith(upto):
         return None
-    return _same(before, upto), len(upto.rstrip())
+    start = _same(before, upto)
+    if start < len(before):
+        # What asks for an answer is worded otherwise than what stands before one: the answer itself is looked for.
+        start = max(start, upto.find(_text(turns[-1]), start))
+    return start, len(upto.rstrip())
 
 
 def _same(one: str, other: str) -> int:
