@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription docs clean
+.PHONY: help serve test test-browser lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription compat docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -15,7 +15,10 @@ serve: .venv/ready models/smollm2-135m-instruct  ## Install what is missing and 
 	@exec $(BIN)/gunicorn wsgi:app
 
 test: .venv/ready-dev  ## Run every test: no key, no Docker, no server needed
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/browser
+
+test-browser: .venv/ready-dev  ## Run the console's tests in a real Chromium, which must be installed
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
 
 lint: .venv/ready-dev  ## Check style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -58,6 +61,10 @@ bench-recognition: .venv/ready-dev models/efficientnet-lite0  ## Measure recogni
 
 bench-transcription: .venv/ready-dev models/whisper-base models/piper-en-us-joe  ## Measure transcription beside faster-whisper
 	@$(BIN)/python -m tests.bench.transcription
+
+compat: .venv/ready-dev  ## Let the openai and anthropic packages try the server at URL with the key KEY, else a new one
+	@COMPAT_URL="$(URL)" COMPAT_KEY="$${COMPAT_KEY:-$(KEY)}" COMPAT_TABLE="$${COMPAT_TABLE:-print}" \
+		$(BIN)/python -m pytest tests/openai
 
 docs: .venv/ready  ## Write .env.example and README's route tables from the code
 	@$(BIN)/flask --app wsgi documents write
