@@ -67,7 +67,7 @@ def compat_models(chat_models: Path, tmp_path_factory: pytest.TempPathFactory) -
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """The service that all tests talk to."""
     if url := os.environ.get("COMPAT_URL"):
-        yield Target(url.rstrip("/").removesuffix("/v1"), os.environ.get("COMPAT_KEY", ""))
+        yield Target(url.rstrip("/").removesuffix("/v1"), os.environ.get("COMPAT_KEY") or "none")
         return
     server = request.getfixturevalue("compat_server")
     made = requests.post(f"{server.url}/api/auth/keys", json={"name": "compat"}, headers=server.login(), timeout=10)

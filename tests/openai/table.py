@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -52,6 +54,13 @@ def row_of(item: pytest.Item) -> Row | None:
     """The row that *item* proves."""
     mark = item.get_closest_marker("proves")
     return Row(*mark.args) if mark else None
+
+
+def marked() -> set[Row]:
+    """The rows that the marks of all tests in this folder name."""
+    modules = [import_module(f"tests.openai.{path.stem}") for path in Path(__file__).parent.glob("test_*.py")]
+    marks = [mark for module in modules for test in vars(module).values() for mark in getattr(test, "pytestmark", ())]
+    return {Row(*mark.args) for mark in marks if mark.name == "proves"}
 
 
 def write(ended: dict[Row, str]) -> str:
