@@ -135,6 +135,19 @@ def upload(form: UploadForm) -> dict[str, Any]:
     return PicturesView(files=kept, errors=problems).model_dump()
 
 
+@bp.get(
+    "/uploads/<string:filename>",
+    responses={200: {"description": "The picture", "content": {"image/*": {}}}},
+)
+@mark(limit="status")
+def show_upload(path: NamePath) -> Response:
+    """Read an uploaded picture; only its owner may."""
+    file, media_type = annotations.find_upload(path.filename, services=services(), identity=me())
+    response = send_file(file.resolve(), media_type, download_name=file.name)
+    response.headers["Cache-Control"] = "private"
+    return response
+
+
 @bp.delete("/uploads/<string:filename>", responses={200: DoneView})
 @mark(limit="default")
 def remove_upload(path: NamePath) -> dict[str, bool]:
