@@ -126,6 +126,7 @@ class ImageTraining:
         """Write a checkpoint."""
         state = {"key": self.key, "measured": self.measured}
         checkpoints.write(self.run.checkpoints, self.loop.step, self.loop.tensors(), state)
+        self.run.job.artifact("checkpoint", step=self.loop.step)
         self.kept_at = time.monotonic()
 
     def _judge(self) -> tuple[str, float, ClassMeasures] | None:
