@@ -5,13 +5,13 @@ from top to bottom: check, rows, model, loop, adapter.
 """
 
 import hashlib
-import importlib.util
 import time
 from pathlib import Path
 from typing import Any, ClassVar
 
 import orjson
 
+from services.adapters.gguf import write_gguf_adapter
 from services.datasets.reading import Limits
 from services.datasets.tokens import Tokens
 from services.errors import Cancelled, ServiceError
@@ -206,12 +206,10 @@ def _write_gguf(run: Run, base: Path, folder: Path) -> None:
     """Add the adapter in the form of llama.cpp where the base is llama.cpp's; peft's own is always there."""
     if run.base_row.engine != "llama_cpp":
         return
-    if importlib.util.find_spec("services.adapters") is None:
-        return
-    converter = importlib.import_module("services.adapters.gguf")
     try:
-        converter.write_gguf_adapter(folder, base / base_weights.CONFIG, folder / GGUF)
+        write_gguf_adapter(folder, base, folder / GGUF)
     except ServiceError as error:
+        (folder / GGUF).unlink(missing_ok=True)
         run.job.log(f"The adapter stays on transformers: {error}")
 
 
