@@ -8,10 +8,12 @@ from pathlib import Path
 
 from services.settings import Settings
 
+KEY_FILE = "secret.key"
+
 
 def secret_key(settings: Settings) -> str:
     """`SECRET_KEY`, or the one kept in `instance/secret.key`, made at the first call."""
-    return settings.secret_key or kept_secret(settings.instance_dir / "secret.key")
+    return settings.secret_key or kept_secret(settings.instance_dir / KEY_FILE)
 
 
 def engine_token(settings: Settings) -> str:

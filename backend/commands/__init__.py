@@ -1,4 +1,4 @@
-"""What the operator types after `flask`; every click group in a module here is a command."""
+"""What the operator types after `flask`: every click group in a module here, and what its `COMMANDS` lists."""
 
 import importlib
 import pkgutil
@@ -6,11 +6,11 @@ import pkgutil
 import click
 
 
-def find() -> list[click.Group]:
-    """Every command group of this package."""
-    groups: dict[str, click.Group] = {}
+def find() -> list[click.Command]:
+    """Every command and group of commands of this package."""
+    found: dict[str, click.Command] = {}
     for module in pkgutil.iter_modules(__path__):
-        for value in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(value, click.Group) and value.name:
-                groups[value.name] = value
-    return list(groups.values())
+        names = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        groups = [value for value in names.values() if isinstance(value, click.Group)]
+        found |= {command.name: command for command in [*groups, *names.get("COMMANDS", [])] if command.name}
+    return list(found.values())
