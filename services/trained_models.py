@@ -141,10 +141,7 @@ class TrainedModelStore:
         The second is below MODELS_DIR. Nothing that is there is taken. Raises Malformed for an *output_dir* that
         is none of the service's.
         """
-        told = paths.normal(output_dir, field="output_dir")
-        told = told if "/" in told else f"models/{told}"
-        if not told.startswith("models/"):
-            raise paths.forbidden(output_dir, "output_dir")
+        told = output_place(output_dir)
         home = paths.inside(self._settings.models_dir, f"{USERS}/{_slug(owner)}/{told[7:]}", field="output_dir")
         home.mkdir(parents=True, exist_ok=True)
         for number in range(1, MOST_RUNS):
@@ -174,8 +171,27 @@ class TrainedModelStore:
         with self._database.write() as session:
             session.execute(delete(TrainedModelTable).where(TrainedModelTable.id == row.id))
         folder = self.folder(row)
-        shutil.rmtree(folder.parent if folder.name == FINAL else folder, ignore_errors=True)
+        whole_run = row.kind != "merged" and folder.name == FINAL and not self._others_below(folder.parent)
+        shutil.rmtree(folder.parent if whole_run else folder, ignore_errors=True)
         return row
+
+    def _others_below(self, folder: Path) -> bool:
+        """Whether a model lies below *folder*, as one that was merged into the folder of its run does."""
+        below = f"{folder.relative_to(self._settings.models_dir)}/"
+        with self._database.read() as session:
+            wanted = select(TrainedModelTable.id).where(TrainedModelTable.location.startswith(below, autoescape=True))
+            return session.scalar(wanted) is not None
+
+
+def output_place(text: str) -> str:
+    """What an `output_dir` means: `models` or `models/…`. Raises Malformed for all that is none of the service's."""
+    if text.strip("/") in {"models", "./models"}:
+        return "models"
+    told = paths.normal(text, field="output_dir")
+    told = told if "/" in told else f"models/{told}"
+    if not told.startswith("models/") or told.startswith(f"models/{USERS}/") or told == f"models/{USERS}":
+        raise paths.forbidden(text, "output_dir")
+    return told
 
 
 def as_catalog_row(model: TrainedModelTable) -> CatalogRow:
@@ -192,6 +208,11 @@ def as_catalog_row(model: TrainedModelTable) -> CatalogRow:
         aliases=[model.openai_name],
         size_mb=round(size_mb(model.size_bytes)),
     )
+
+
+def is_trained(row: CatalogRow) -> bool:
+    """Whether *row* is a model that was made here, whose uses are counted."""
+    return (row.folder or "").startswith(f"{USERS}/")
 
 
 def card(model: TrainedModelTable) -> ModelCard:

@@ -21,6 +21,7 @@ from services.domains import training
 from services.errors import Invalid, Malformed, NotFound, ServiceError
 
 LOOK_SECONDS = 0.4
+IDLE_LOOK_SECONDS = 1.0
 PING_SECONDS = 20.0
 ERROR_PAUSE_SECONDS = 0.05
 # So many of the caller's newest trainings are watched without being named.
@@ -63,6 +64,12 @@ class Follower:
                 self._forget(task_id)
                 continue
             self._tell(state, known)
+
+    @property
+    def look_seconds(self) -> float:
+        """How long to the next look: where nothing goes on, only a new training is waited for."""
+        waits = any(known.status[:1] in (("queued",), ("running",)) for known in self.told.values())
+        return LOOK_SECONDS if waits else IDLE_LOOK_SECONDS
 
     def hear(self, word: SpokenWord) -> None:
         """Do what the client said. Raises NotFound and Invalid."""
@@ -146,7 +153,7 @@ def follow(socket: Socket) -> None:
     follower, ping_at = Follower(socket), time.monotonic() + PING_SECONDS
     while True:
         follower.look()
-        message = socket.receive(LOOK_SECONDS)
+        message = socket.receive(follower.look_seconds)
         if message is not None:
             answer(follower, message)
         if time.monotonic() >= ping_at:

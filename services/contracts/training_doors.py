@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from services.contracts.datasets import Visible
 from services.contracts.jobs import JobStatus
 from services.contracts.models import Ability
 from services.contracts.times import UtcTime
@@ -25,7 +26,7 @@ LoraRank = Annotated[int, Field(ge=1, le=256)]
 LoraAlpha = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False)]
 LoraDropout = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-GivenName = Annotated[str, Field(min_length=1, max_length=64)]
+GivenName = Annotated[Visible, Field(min_length=1, max_length=64)]
 
 # System 3's `model_type`, and what people write in its place.
 TRAINERS: dict[str, Literal["lora", "image_classifier"]] = {
@@ -38,6 +39,9 @@ TRAINERS: dict[str, Literal["lora", "image_classifier"]] = {
     "text": "lora",
     "causal_lm": "lora",
 }
+
+
+SHAPE = ("lora_r", "lora_alpha", "lora_dropout")
 
 
 class _More(BaseModel):
@@ -70,6 +74,10 @@ class TrainingStart(_More):
     class_weights: bool = Field(True, description="Let rare classes count as much as common ones")
     max_length: MaxLength = 512
     gradient_accumulation_steps: AccumulationSteps = 1
+    lora_r: LoraRank = 8
+    lora_alpha: LoraAlpha = 16
+    lora_dropout: LoraDropout = 0.05
+    quantization: Quantization | None = None
 
     @field_validator("model_type")
     @classmethod
@@ -80,11 +88,9 @@ class TrainingStart(_More):
 
     def request(self) -> TrainingRequest:
         """The training that is asked for."""
-        same = set(TrainingStart.model_fields) - {"model_type"}
-        quantization: Quantization | None = "int4" if self.model_type == "qlora" else None
-        return TrainingRequest(
-            trainer=TRAINERS[self.model_type], quantization=quantization, **self.model_dump(include=same)
-        )
+        told = self.model_dump(exclude={"model_type", "quantization", *SHAPE})
+        quantization = self.quantization or ("int4" if self.model_type == "qlora" else None)
+        return TrainingRequest(trainer=TRAINERS[self.model_type], lora=_shape(self), quantization=quantization, **told)
 
 
 class LoraStart(_More):
@@ -102,14 +108,20 @@ class LoraStart(_More):
     max_length: MaxLength = 512
     gradient_accumulation_steps: AccumulationSteps = 4
     save_steps: SaveSteps = 500
+    quantization: Quantization | None = Field(None, description="How the base is held; of QLoRA `int4`")
     packing: bool = Field(False, description="Put several short rows into one sequence")
     gradient_checkpointing: bool = Field(False, description="Less memory, more time")
 
     def request(self, quantization: Quantization | None = None) -> TrainingRequest:
-        """The training that is asked for."""
-        same = set(LoraStart.model_fields) - {"lora_r", "lora_alpha", "lora_dropout"}
-        lora = LoraParameters(r=self.lora_r, lora_alpha=self.lora_alpha, lora_dropout=self.lora_dropout)
-        return TrainingRequest(trainer="lora", lora=lora, quantization=quantization, **self.model_dump(include=same))
+        """The training that is asked for, with *quantization* where the body says nothing of it."""
+        told = self.model_dump(exclude={"quantization", *SHAPE})
+        return TrainingRequest(
+            trainer="lora", lora=_shape(self), quantization=self.quantization or quantization, **told
+        )
+
+
+def _shape(body: TrainingStart | LoraStart) -> LoraParameters:
+    return LoraParameters(r=body.lora_r, lora_alpha=body.lora_alpha, lora_dropout=body.lora_dropout)
 
 
 class TrainConfig(BaseModel):
@@ -170,6 +182,18 @@ class TrainingCheck(BaseModel):
 
     request: TrainingRequest
     owner: str
+
+
+class Place(BaseModel):
+    """Where a training writes, and of what it is made: known when it begins, whatever goes away meanwhile."""
+
+    path: str
+    """For people: `models/checkpoints/sample`."""
+    location: str
+    """On the disk, below MODELS_DIR."""
+    dataset_id: str
+    dataset_name: str
+    base_revision: str
 
 
 class Recipe(BaseModel):

@@ -13,6 +13,7 @@ from services.contracts.jobs import JobsQuery, JobView
 from services.contracts.training import TrainingRequest
 from services.contracts.training_doors import (
     CurvePoint,
+    Place,
     Recipe,
     TrainingCheck,
     TrainingResult,
@@ -71,15 +72,26 @@ def train(request: TrainingRequest, *, services: "Services", job: Job = SILENT) 
 
     Raises what the trainer raises, Cancelled, and Unavailable when its process died again and again at one place.
     """
-    label, location = job.once(PLACE, lambda: running.take_place(request, services=services, job=job))
+    place = _place(request, services, job)
     curve = CurveJob(job)
     try:
-        recipe = Recipe(request=request, owner=job.owner, location=location)
+        recipe = Recipe(request=request, owner=job.owner, location=place.location)
         trained = running.train_once(recipe, services=services, curve=curve, job=job)
     finally:
         curve.keep_curve()
-    model = listing.register(request, trained, (label, location), services=services, job=job)
+    model = listing.register(request, trained, place, services=services, job=job)
     return _listed(model, trained)
+
+
+def _place(request: TrainingRequest, services: "Services", job: Job) -> Place:
+    """Where the training writes, taken once and told to whoever follows it."""
+
+    def take() -> dict[str, str]:
+        taken = running.take_place(request, services=services, job=job)
+        job.artifact("place", path=taken.path, location=taken.location)
+        return taken.model_dump()
+
+    return Place.model_validate(job.once(PLACE, take))
 
 
 @function(needs_engine=True, lane="gpu")
@@ -139,7 +151,7 @@ def _state(job: JobView, services: "Services", *, curve: bool = True) -> Trainin
         request=request,
         progress=100 if job.status == "completed" else job.progress,
         position=job.queue_position,
-        output_path=place[0] if place else None,
+        output_path=place["path"] if place else None,
         model=_listed(model) if model else None,
         history=[CurvePoint(**point) for point in memory.get(CURVE, [])] if curve else [],
         stopping=job.cancel_requested and not job.ended,

@@ -1,6 +1,7 @@
 """What a training is made of: the base model and the data set that a request names, found for its owner."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from services.datasets.store import DatasetStore, Located
 from services.engines.folders import ModelFolder
 from services.errors import Invalid, NotFound, Unavailable
 from services.providers import find_provider
-from services.trained_models import USERS, as_catalog_row
+from services.trained_models import USERS, as_catalog_row, output_place
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -32,7 +33,7 @@ def resolve(request: TrainingRequest, *, services: "Services", owner: str | None
     a path that is none of the service's, and Invalid for a base that cannot be trained.
     """
     base = find_base(request.base_model, request.trainer, services=services, owner=owner)
-    refuse_output_dir(request.output_dir)
+    output_place(request.output_dir)
     found = find_dataset(request, services=services, owner=owner)
     return request.model_copy(
         update={
@@ -46,14 +47,43 @@ def resolve(request: TrainingRequest, *, services: "Services", owner: str | None
 def find_dataset(request: TrainingRequest, *, services: "Services", owner: str | None) -> Located:
     """The data set that *request* names. Raises NotFound, also for another's, and Malformed."""
     store = DatasetStore(services.database, services.settings)
-    return store.locate(request.dataset_path, owner=owner, version=request.dataset_version)
+    found = store.locate(request.dataset_path, owner=owner, version=request.dataset_version)
+    if request.dataset_version is not None and not found.card:
+        raise Invalid(
+            "dataset_version",
+            "Only a processed data set has versions.",
+            "只有处理过的数据集才有版本。",
+            reason="no_versions",
+        )
+    return found
 
 
 def reopen_dataset(request: TrainingRequest, *, services: "Services", owner: str) -> Located:
     """The data set of a *request* that was resolved: its id may be anybody's, a path is the operator's.
 
-    Raises NotFound when it is gone.
+    With `validation_path` that data set's rows are its part for validation. Raises NotFound when one is gone, and
+    Invalid when the two are not alike.
     """
+    found = _reopen(request, services=services, owner=owner)
+    if request.validation_path is None:
+        return found
+    store = DatasetStore(services.database, services.settings)
+    other = store.located(store.find(request.validation_path, owner=None, field="validation_path"))
+    alike = ("file_kind", "encoding", "format")
+    if differs := next((name for name in alike if getattr(found, name) != getattr(other, name)), None):
+        raise Invalid(
+            "validation_path",
+            "The validation data differ from the training data in their {what}: {one} and {other}.",
+            "验证数据与训练数据的 {what} 不一致：{one} 与 {other}。",
+            reason="not_alike",
+            what=differs,
+            one=getattr(found, differs),
+            other=getattr(other, differs),
+        )
+    return replace(found, parts={"train": found.parts["train"], "validation": other.parts["train"]})
+
+
+def _reopen(request: TrainingRequest, *, services: "Services", owner: str) -> Located:
     store = DatasetStore(services.database, services.settings)
     if not request.dataset_path.startswith("data/"):
         row = store.find(request.dataset_path, owner=None, field="dataset_path")
@@ -113,15 +143,6 @@ def refuse_remote_code(folder: Path, name: str) -> None:
             reason="remote_code",
             name=name,
         )
-
-
-def refuse_output_dir(text: str) -> None:
-    """Raise Malformed for an output folder that is not below `models/`."""
-    told = paths.normal(text, field="output_dir")
-    if "/" in told and not told.startswith("models/"):
-        raise paths.forbidden(text, "output_dir")
-    if told.startswith(f"models/{USERS}/"):
-        raise paths.forbidden(text, "output_dir")
 
 
 def _look_up(name: str, services: "Services", owner: str | None) -> CatalogRow | None:

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from services.compute.progress import Job
 from services.contracts.training import NewModel, TrainingRequest
-from services.errors import Unavailable
+from services.contracts.training_doors import Place
 from services.tables.models import TrainedModelTable
-from services.trainers import inputs
 from services.trainers.base import FINAL, Trained
 
 if TYPE_CHECKING:
@@ -14,46 +13,34 @@ if TYPE_CHECKING:
 
 
 def register(
-    request: TrainingRequest, trained: Trained, place: tuple[str, str], *, services: "Services", job: Job
+    request: TrainingRequest, trained: Trained, place: Place, *, services: "Services", job: Job
 ) -> TrainedModelTable:
     """The model that the training became, listed once, however often it is started again."""
-    label, location = place
     metrics = trained.metrics | ({"stopped": True} if trained.stopped else {})
     if there := services.trained.of_job(job.id):
         services.trained.change(there.id, metrics=metrics)
         return services.trained.of_job(job.id) or there
-    dataset = inputs.reopen_dataset(request, services=services, owner=job.owner)
-    base = inputs.reopen_base(request.base_model, services=services)
     return services.trained.add(
         NewModel(
             owner=job.owner,
-            name=request.name or dataset.name,
+            name=request.name or place.dataset_name,
             kind=request.trainer,
             job_id=job.id,
-            path=f"{label}/{FINAL}",
-            location=f"{location}/{FINAL}",
+            path=f"{place.path}/{FINAL}",
+            location=f"{place.location}/{FINAL}",
             engine=trained.engine,
             abilities=trained.abilities,
-            base_model=base.id,
-            base_revision=_revision(base.id, services),
+            base_model=request.base_model,
+            base_revision=place.base_revision,
             adapter=trained.adapter,
-            dataset_id=dataset.id,
-            dataset_name=dataset.name,
+            dataset_id=place.dataset_id,
+            dataset_name=place.dataset_name,
             dataset_version=request.dataset_version,
             description=request.description,
             training_config=config_of(request),
             metrics=metrics,
         )
     )
-
-
-def _revision(base_id: str, services: "Services") -> str:
-    """Which revision of the base is installed; empty where nobody wrote it down."""
-    row = inputs.reopen_base(base_id, services=services)
-    try:
-        return services.catalog.manifest(row).revision
-    except (OSError, ValueError, Unavailable):
-        return ""
 
 
 def config_of(request: TrainingRequest) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from services.compute import child
 from services.compute.progress import Job
 from services.contracts.jobs import EventsQuery
 from services.contracts.training import TrainingRequest
-from services.contracts.training_doors import Recipe
+from services.contracts.training_doors import Place, Recipe
 from services.datasets import paths
 from services.errors import Unavailable
 from services.trainers import inputs
@@ -46,18 +46,37 @@ def open_run(recipe: Recipe, *, services: "Services", job: Job) -> Run:
     )
 
 
-def take_place(request: TrainingRequest, *, services: "Services", job: Job) -> list[str]:
+def take_place(request: TrainingRequest, *, services: "Services", job: Job) -> Place:
     """Where the training writes, for people and on the disk: a fresh place, or that of its job's earlier life."""
+    dataset = inputs.reopen_dataset(request, services=services, owner=job.owner)
+    name = paths.plain_name(paths.bare(dataset.path.rpartition("/")[2]), otherwise="run")
+    label, location = _earlier_place(services, job) or services.trained.place(job.owner, request.output_dir, name)
+    return Place(
+        path=label,
+        location=location,
+        dataset_id=dataset.id,
+        dataset_name=dataset.name if dataset.id else paths.bare(dataset.name),
+        base_revision=_revision(request.base_model, services),
+    )
+
+
+def _earlier_place(services: "Services", job: Job) -> tuple[str, str] | None:
+    """The place that the job had before its owner started it again, which made it forget."""
     told = services.jobs.events(job.id, EventsQuery(type="artifact")) if job.id else []
     for event in reversed(told):
         label, location = str(event.data.get("path", "")), str(event.data.get("location", ""))
         if location and (services.settings.models_dir / location).is_dir():
-            return [label, location]
-    dataset = inputs.reopen_dataset(request, services=services, owner=job.owner)
-    name = paths.plain_name(paths.bare(dataset.path.rpartition("/")[2]), otherwise="run")
-    label, location = services.trained.place(job.owner, request.output_dir, name)
-    job.artifact("place", path=label, location=location)
-    return [label, location]
+            return label, location
+    return None
+
+
+def _revision(base_id: str, services: "Services") -> str:
+    """Which revision of the base is installed; empty where nobody wrote it down."""
+    row = inputs.reopen_base(base_id, services=services)
+    try:
+        return services.catalog.manifest(row).revision
+    except (OSError, ValueError, Unavailable):
+        return ""
 
 
 def train_once(recipe: Recipe, *, services: "Services", curve: Job, job: Job) -> Trained:

@@ -34,6 +34,19 @@ def test_every_parameter_reaches_the_trainer(
     assert asked["lora"] == {"r": 4, "lora_alpha": 8, "lora_dropout": 0.5}
 
 
+def test_the_general_door_takes_the_same_parameters(
+    client: FlaskClient, admin: dict[str, str], services: Services
+) -> None:
+    shape = {"lora_r": 4, "lora_alpha": 8, "lora_dropout": 0.5}
+    for kind, held in (("lora", None), ("qlora", "int4"), ("LLM", "int8")):
+        body = BODY | shape | {"model_type": kind} | ({"quantization": held} if held == "int8" else {})
+        answer = client.post("/api/training/start", json=body, headers=admin)
+        asked = services.jobs.asked(answer.json["task_id"])[0].model_dump()
+        assert (asked["trainer"], asked["quantization"], asked["lora"]["r"]) == ("lora", held, 4)
+    unknown = client.post("/api/training/start", json=BODY | {"model_type": "gan"}, headers=admin)
+    assert (unknown.status_code, unknown.json["error"]["details"]["field"]) == (422, "model_type")
+
+
 def test_defaults_are_those_of_the_document(client: FlaskClient, admin: dict[str, str], services: Services) -> None:
     body = {"base_model": BASE, "dataset_path": "data/facts.jsonl"}
     asked = services.jobs.asked(client.post(LORA, json=body, headers=admin).json["task_id"])[0].model_dump()

@@ -141,7 +141,7 @@ def test_a_training_is_followed_from_its_start_to_its_end(lin: Caller) -> None:
     assert told == sorted(told) and told[-1] == 100
     measured = [frame["data"]["metrics"] for frame in mine if frame["data"].get("metrics")]
     assert measured[-1]["loss"] == pytest.approx(0.99**20)
-    assert mine[-1]["data"]["status"] == "completed" and mine[-1]["data"]["model"]["name"] == "facts.jsonl"
+    assert mine[-1]["data"]["status"] == "completed" and mine[-1]["data"]["model"]["name"] == "facts"
     assert len(lin.status(task_id)["history"]) == 20
 
 

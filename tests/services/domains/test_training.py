@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,16 +13,17 @@ import pytest
 from services.assemble import Services, assemble
 from services.compute.progress import Job
 from services.contracts.accounts import Identity
+from services.contracts.datasets import DatasetUpload
 from services.contracts.jobs import JobView
 from services.contracts.training import TrainingRequest
 from services.contracts.training_doors import TrainingsQuery, TrainingState
-from services.domains import training
+from services.domains import datasets, training
 from services.errors import Conflict, Invalid, Malformed, NotFound, Unavailable
 from services.settings import Settings
 from tests.live import wait_for
 from tests.toy_trainer import BASE, put_base, put_rows
 
-LIN, EVE, ADMIN = (Identity(name, name, "user") for name in ("lin", "eve", "root"))
+LIN, EVE = (Identity(name, name, "user") for name in ("lin", "eve"))
 ADMIN = Identity("root", "root", "admin")
 SECONDS = 60
 
@@ -89,7 +91,7 @@ def test_a_training_becomes_a_model_of_its_owner(house: Services) -> None:
     assert state.model and state.model.path == "models/checkpoints/facts/final"
     model = house.trained.find("Facts", owner="lin")
     assert (model.id, model.kind, model.base_model, model.base_revision) == (state.model.model, "lora", BASE, "1")
-    assert (model.dataset_name, model.engine, model.job_id) == ("facts.jsonl", "llama_cpp", state.task_id)
+    assert (model.dataset_name, model.engine, model.job_id) == ("facts", "llama_cpp", state.task_id)
     assert model.training_config | {"num_epochs": 2, "lora_r": 4, "batch_size": 8} == model.training_config
     assert number_in(house, state) == pytest.approx(0.99**20)
     with pytest.raises(NotFound):
@@ -256,6 +258,99 @@ def test_a_model_that_asks_for_its_own_code_is_refused(toy_services: Services) -
     with pytest.raises(Invalid) as caught:
         training.prepare(asked(), services=toy_services, identity=LIN)
     assert caught.value.details == {"field": "base_model", "reason": "remote_code"}
+
+
+def upload(services: Services, who: Identity, rows: int = 20) -> str:
+    """A data set of *who*; its id."""
+    lines = "".join(json.dumps({"instruction": f"q{n}", "output": f"a{n}"}) + "\n" for n in range(rows))
+    kept = services.files.keep(lines.encode(), "uploads", ".data", owner=who.id)
+    asked = DatasetUpload(file=kept.name, file_name="own.jsonl", sha256="0", name="Own rows")
+    job = services.jobs.submit("datasets.upload", asked, owner=who.id)
+    return str(services.jobs.result(services.jobs.wait(job.id, SECONDS)).id)
+
+
+def test_another_s_data_set_is_not_there_but_for_an_admin(toy_services: Services) -> None:
+    dataset_id = upload(toy_services, LIN)
+    for name in (dataset_id, "Own rows", "/data/raw/own.jsonl"):
+        with pytest.raises(NotFound):
+            training.prepare(asked(name), services=toy_services, identity=EVE)
+        for who in (LIN, ADMIN):
+            resolved, _ = training.prepare(asked(name), services=toy_services, identity=who)
+            assert resolved.dataset_path == dataset_id
+    state = end_of(toy_services, submit(toy_services, asked(dataset_id), ADMIN))
+    assert state.status == "completed" and toy_services.trained.find("Own rows", owner="root").owner == "root"
+
+
+def test_a_data_set_that_goes_meanwhile_takes_nothing_along(house: Services, tmp_path: Path) -> None:
+    dataset_id, gate = upload(house, LIN), tmp_path / "gate"
+    job = submit(house, asked(dataset_id, plan={"wait": 3, "gate": str(gate)}))
+    until(house, job, lambda state: state.metrics.get("current_step") == 2)
+    datasets.remove(dataset_id, services=house, identity=LIN)
+    gate.touch()
+    state = end_of(house, job)
+    assert state.status == "completed" and state.model and state.model.name == "Own rows"
+
+
+def test_versions_are_of_processed_data_sets_alone(toy_services: Services) -> None:
+    with pytest.raises(Invalid) as caught:
+        training.prepare(asked(dataset_version=2), services=toy_services, identity=LIN)
+    assert caught.value.details == {"field": "dataset_version", "reason": "no_versions"}
+
+
+@pytest.mark.parametrize("text", ["models", "/models", "./models/"])
+def test_models_itself_is_a_place_too(house: Services, text: str) -> None:
+    state = end_of(house, submit(house, asked(output_dir=text)))
+    assert state.model and state.model.path == "models/facts/final"
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
+    settings: Settings, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real trainer on a tiny model: the process is killed after a checkpoint."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (settings.models_dir).mkdir()
+    shutil.copytree(tiny_llama, settings.models_dir / "llama-2-7b")
+    shutil.copy(put_manifest(settings.models_dir), settings.models_dir / "llama-2-7b")
+    put_rows(settings.data_dir, rows=64)
+    services = assemble(settings.model_copy(update={"job_runner": "thread", "cpu_threads": 1}), place="inline")
+    request = asked(epochs=12, save_steps=2, batch_size=4, learning_rate=0.01, max_length=64)
+    request = request.model_copy(update={"base_model": "llama-2-7b"})
+    whole = end_of(services, submit(services, request))
+    broken = submit(services, request)
+    until(services, broken, lambda state: state.metrics.get("current_step", 0) > 4)
+    (trainer,) = children()
+    os.kill(trainer, signal.SIGKILL)
+    ended = end_of(services, broken)
+    services.close()
+    assert (whole.status, ended.status, ended.attempt) == ("completed", "completed", 1)
+    assert difference(weights_of(services, whole), weights_of(services, ended)) < 1e-4
+    assert ended.history[-1].loss == pytest.approx(whole.history[-1].loss, abs=1e-4)
+
+
+def children() -> list[int]:
+    """The processes that train for this one."""
+    found = [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    return [pid for pid in found if b"child_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def put_manifest(models_dir: Path) -> Path:
+    put_base(models_dir)
+    return models_dir / BASE / "polymath.json"
+
+
+def weights_of(services: Services, state: TrainingState) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    assert state.model is not None
+    row = services.trained.find(state.model.model, owner=None)
+    found: dict[str, Any] = load_file(services.trained.folder(row) / "adapter_model.safetensors")
+    return found
+
+
+def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name].float() - other[name].float()).abs().max()) for name in one)
 
 
 def test_another_s_training_is_not_there(house: Services) -> None:
