@@ -27,6 +27,8 @@ class TrainingRequest(BaseModel):
     dataset_path: str
     """A reference as `DatasetStore.locate` takes it; a job has the data set's id where it has one."""
     dataset_version: int | None = None
+    validation_path: str | None = None
+    """The id of a data set of the same kind and shape, whose rows are looked at and never learned from."""
     output_dir: str = "models/checkpoints"
     name: str | None = Field(None, max_length=64)
     """What people call the result; OpenAI's `suffix`. The data set's name otherwise."""
@@ -120,18 +122,18 @@ class TrainedModelView(BaseModel):
 class ModelCard(TrainedModelView):
     """All that is known of a trained model: where it comes from, how good it is, and how much it is used."""
 
-    kind: Kind
+    kind: Kind | Literal["installed"]
     openai_name: str = Field(examples=["ft:smollm2-135m-instruct:lin:sample:1f0c9a2b"])
     abilities: list[Ability]
     engine: str
-    base_revision: str
-    dataset_id: str
-    dataset_name: str
-    dataset_version: int | None
-    job_id: str
-    training_config: dict[str, Any]
-    metrics: dict[str, Any]
-    evaluation: dict[str, Any]
-    parity: dict[str, Any]
-    last_used: UtcTime | None
-    usage_count: int
+    base_revision: str = ""
+    dataset_id: str = ""
+    dataset_name: str = ""
+    dataset_version: int | None = None
+    job_id: str = ""
+    training_config: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+    parity: dict[str, Any] = {}
+    last_used: UtcTime | None = None
+    usage_count: int = 0
