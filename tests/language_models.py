@@ -86,3 +86,12 @@ def located(folder: Path, rows: list[dict[str, Any]], shape: str = "alpaca", **m
     facts: dict[str, Any] = {"id": "dataset-1", "owner": "lin", "name": "facts", "path": "data/raw/facts.jsonl"}
     parts = {"train": path} | more.pop("parts", {})
     return Located(**facts, folder=folder, parts=parts, format=shape, rows=len(rows), **more)
+
+
+@pytest.fixture(scope="session")
+def dequantized(chat_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The starter model as transformers loads it; half a minute's work, done once a session."""
+    from services.trainers import base_weights
+
+    models_dir = tmp_path_factory.mktemp("dequantized")
+    return base_weights.loadable(chat_models / "smollm2-135m-instruct", models_dir=models_dir)

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,33 +20,8 @@ from services.settings import Settings
 from services.trainers import lora, lora_memory
 from services.trainers.base import Run, find_trainer
 from tests.language_models import alpaca, asked, located, row_of
+from tests.services.trainers.listening import Listener, stop_at
 from tests.source import ROOT
-
-
-class Listener(Job):
-    """Hears what a training tells; *at* is called with each step's number and may raise."""
-
-    def __init__(self, at: Callable[[int], None] = lambda step: None) -> None:
-        self.told: list[dict[str, Any]] = []
-        self.lines: list[str] = []
-        self._at = at
-
-    def progress(self, fraction: float, **metrics: Any) -> None:
-        if "loss" in metrics:
-            self.told.append(metrics | {"fraction": fraction})
-            self._at(metrics["current_step"])
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
-
-
-def stop_at(step: int) -> Callable[[int], None]:
-    def end(number: int) -> None:
-        if number == step:
-            raise Cancelled()
-
-    return end
-
 
 Make = Callable[..., Run]
 
@@ -138,6 +115,34 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(step: int, make: Mak
     assert not TRAINER.train(again).stopped
     assert again.job.told[0]["current_step"] == step + 1  # type: ignore[attr-defined]
     assert_same(weights(whole), weights(again))
+
+
+DIES = """
+import os, pickle, signal, sys
+from services.compute.progress import Job
+from services.trainers.base import find_trainer
+
+class Doomed(Job):
+    def progress(self, fraction, **metrics):
+        if metrics.get("current_step") == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+import dataclasses
+run = pickle.load(sys.stdin.buffer)
+find_trainer("lora").train(dataclasses.replace(run, job=Doomed()))
+"""
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(make: Make) -> None:
+    whole, killed = make("whole"), make("killed", save_steps=6)
+    TRAINER.train(whole)
+    silent = dataclasses.replace(killed, job=Job())
+    ran = subprocess.run([sys.executable, "-c", DIES], cwd=ROOT, input=pickle.dumps(silent), check=False)
+    assert ran.returncode == -signal.SIGKILL
+    assert not killed.final.exists()
+    TRAINER.train(killed)
+    assert killed.job.told[0]["current_step"] == 13  # type: ignore[attr-defined]
+    assert_same(weights(whole), weights(killed))
 
 
 def test_a_step_that_is_broken_off_never_happened(make: Make) -> None:
