@@ -50,6 +50,12 @@ def test_python_streams(open_server: LiveServer) -> None:
 
 
 @pytest.mark.slow
+def test_openais_package_streams(open_server: LiveServer) -> None:
+    token = open_server.login()["Authorization"].removeprefix("Bearer ")
+    assert run(sys.executable, "-c", example("python", "from openai import", open_server).replace("TOKEN", token)).strip()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="node plays the browser")
 def test_a_browsers_fetch_streams(open_server: LiveServer) -> None:
     token = open_server.login()["Authorization"].removeprefix("Bearer ")

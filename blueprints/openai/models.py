@@ -14,7 +14,7 @@ from services.domains import model_cards
 bp = make_blueprint("openai_models", url_prefix="/v1/models", about="OpenAI's surface: models")
 
 
-class ModelPath(BaseModel):
+class OpenAIModelPath(BaseModel):
     model: str = Field(description="An id, an alias, `provider/model`, or the `ft:…` name of a trained model")
 
 
@@ -27,14 +27,14 @@ def list_() -> dict[str, Any]:
 
 @bp.get("/<path:model>", responses={200: OpenAIModelView})
 @mark(limit="status")
-def show(path: ModelPath) -> dict[str, Any]:
+def show(path: OpenAIModelPath) -> dict[str, Any]:
     """Show one model with what it can do and what it was trained from."""
     return model_cards.show(path.model, services=services(), identity=me()).model_dump()
 
 
 @bp.delete("/<path:model>", responses={200: DeletedView})
 @mark(limit="default")
-def remove(path: ModelPath) -> dict[str, Any]:
+def remove(path: OpenAIModelPath) -> dict[str, Any]:
     """Remove a model that the caller trained; administrators may remove the weights of a pulled one."""
     gone = model_cards.remove(path.model, services=services(), identity=me())
     return DeletedView(id=gone, object="model").model_dump()

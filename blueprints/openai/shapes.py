@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -53,6 +54,11 @@ def listed(data: Sequence[dict[str, Any]], *, has_more: bool = False) -> dict[st
         "last_id": data[-1]["id"] if data else None,
         "has_more": has_more,
     }
+
+
+def epoch(at: datetime | None) -> int | None:
+    """*at*, which is UTC without a zone, in seconds since 1970."""
+    return None if at is None else int(at.replace(tzinfo=UTC).timestamp())
 
 
 def new_id(kind: str) -> str:

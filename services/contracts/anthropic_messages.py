@@ -49,6 +49,8 @@ class ImageAddress(BaseModel):
 
 
 class ImageBlock(BaseModel):
+    """A picture, wherever it lies."""
+
     type: Literal["image"]
     source: Annotated[ImageData | ImageAddress, Field(discriminator="type")]
 
