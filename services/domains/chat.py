@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from services import metrics, routes
+from services import metrics, routes, text_models
 from services.compute.registry import function
 from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, TokenCount, Usage
 from services.errors import Cancelled, ServiceError
@@ -83,10 +83,8 @@ def count_tokens(request: ChatRequest, *, services: "Services") -> TokenCount:
 
 @contextmanager
 def _leased(request: ChatRequest, services: "Services") -> Iterator[ChatModel]:
-    row = routes.local_row(str(request.model), services)
-    with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
-        assert isinstance(engine, ChatModel)
-        yield engine
+    with text_models.opened(routes.local_row(str(request.model), services), services=services) as model:
+        yield model
 
 
 def open_model(route: "Route", services: "Services") -> ChatModel:

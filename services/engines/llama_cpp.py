@@ -3,10 +3,12 @@
 Source: llama.cpp's server, through xllamacpp, which takes and gives OpenAI's dictionaries.
 """
 
+import copy
 import queue
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from services import connections
@@ -30,6 +32,11 @@ class LlamaCpp(Engine, ChatModel):
     """A chat model in a GGUF file. `stream()` may be called from many threads; llama.cpp batches them."""
 
     name: ClassVar[str] = "llama_cpp"
+    adapters: tuple[Path, ...] = ()
+    """GGUF adapters that are loaded beside the model; each chat goes with one of them, or with none."""
+    chat_template: str = ""
+    """How chats are worded where the GGUF file does not tell."""
+    _chosen: int | None = None
 
     @classmethod
     def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
@@ -61,9 +68,32 @@ class LlamaCpp(Engine, ChatModel):
         params.api_keys = [self._key]
         if settings.cpu_threads:
             params.cpuparams.n_threads = settings.cpu_threads
+        if self.adapters:
+            self._carry(params)
         self._server = xllamacpp.Server(params)
         self._port = connections.open_pool()
         self._working: set[threading.Thread] = set()
+
+    def _carry(self, params: Any) -> None:
+        """Have *params* load the adapters, each asleep until a chat asks for it."""
+        import xllamacpp
+
+        found = []
+        for path in self.adapters:
+            adapter = xllamacpp.CommonAdapterLoraInfo()
+            adapter.path, adapter.scale = str(path), 0.0
+            found.append(adapter)
+        params.lora_adapters = found
+        # What llama.cpp keeps of earlier prompts beside its slots does not say with which adapter it was read.
+        params.cache_ram_mib = 0
+        if self.chat_template:
+            params.chat_template = self.chat_template
+
+    def on(self, adapter: int | None) -> "LlamaCpp":
+        """The same loaded model, answering with its adapter of that number; None is the model alone."""
+        chosen = copy.copy(self)
+        chosen._chosen = adapter
+        return chosen
 
     def unload(self) -> None:
         # A chat that its reader gave up goes on until llama.cpp asks again; without a server under it, it crashes.
@@ -135,9 +165,11 @@ class LlamaCpp(Engine, ChatModel):
                 model=self.row.id,
             )
         asked = request.model_dump(exclude_none=True, exclude={"model"})
+        chosen = [] if self._chosen is None else [{"id": self._chosen, "scale": 1.0}]
         return {
             "max_tokens": min(ANSWER_TOKENS, self.settings.chat_context_tokens),
             **asked,
+            **({"lora": chosen} if self.adapters else {}),
             "stream": True,
             "stream_options": {"include_usage": True},
             # The callback is asked during the prompt too, so that a client that leaves stops its reading.
