@@ -20,6 +20,7 @@ from services.contracts.recognition import (
 )
 from services.engines.base import Engine
 from services.errors import Cancelled, Invalid, NotFound
+from services.trained_models import is_trained
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,6 +42,8 @@ def classify(request: ClassifyRequest, *, services: "Services") -> ClassifyResul
         assert isinstance(engine, ImageClassifier)
         image = _read(request, services)
         found = engine.classify(image, top_k=request.top_k, owner=request.owner)
+    if is_trained(row):
+        services.trained.note_use(row.id)
     for each in found:
         each.label = labels.in_language(each.label, request.language)
     return ClassifyResult(classifications=found, model=row.id)
