@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
-from tests.browser.chromium import Visitor, launch, visit
+from tests.browser.chromium import SECONDS, Visitor, launch, visit
 from tests.live import LiveServer
 
 NO_LIMITS = {f"RATE_LIMIT_{name}": "100000/minute" for name in ("DEFAULT", "STATUS", "GENERATION", "TRAINING")}
@@ -16,6 +16,7 @@ LOCAL_UPSTREAMS = {"ALLOW_HTTP_UPSTREAMS": "true", "ALLOWED_UPSTREAMS": "127.0.0
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as running:
         yield running
 

@@ -143,23 +143,30 @@ def test_a_picture_goes_along(spoken_to: Page, speaker: Speaker) -> None:
 def test_what_a_model_says_is_text_and_never_markup(spoken_to: Page, speaker: Speaker) -> None:
     page = spoken_to
     speaker.said = HOSTILE
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     ask(page, "Attack.")
     said = answer(page).locator(".said")
     expect(answer(page)).to_contain_text("raw")
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
     assert page.evaluate("globalThis.hit") is None
     assert said.locator("img, script, svg:not(.icon), iframe, b, i").count() == 0
-    assert said.evaluate("(one) => [...one.querySelectorAll('a')].map((link) => link.href)") == ["https://example.com/"]
+    links = said.evaluate("(one) => [...one.querySelectorAll('a')].map((link) => link.href)")
+    # A picture of another host is shown as a link, since loading it would tell that host.
+    assert links == ["https://example.com/leak.png", "https://example.com/"]
+    assert [url for url in asked if "example.com" in url] == []
     assert said.locator("[onerror], [onclick], [onload], [style]").count() == 0
     expect(said).to_contain_text('<img src=x onerror="globalThis.hit = 1">')
     expect(said.locator("pre code")).to_contain_text("<iframe srcdoc")
     expect(said.locator("table")).to_have_count(1)
 
 
-def test_an_error_of_a_provider_is_told_and_can_be_tried_again(spoken_to: Page, speaker: Speaker) -> None:
+def test_an_error_of_a_provider_is_told_and_can_be_tried_again(
+    user: Visitor, spoken_to: Page, speaker: Speaker
+) -> None:
+    user.expect(502)
     page = spoken_to
     speaker.add_route("POST", "/v1/chat/completions", lambda *_: Reply({"error": {"message": "no"}}, 401))
-    page.context.pages[0].evaluate("0")
     ask(page, "Hello?")
     expect(page.get_by_role("alert")).to_be_visible()
     speaker.add_route("POST", "/v1/chat/completions", Speaker.speak)
