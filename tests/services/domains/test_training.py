@@ -14,7 +14,7 @@ from services.assemble import Services, assemble
 from services.compute.progress import Job
 from services.contracts.accounts import Identity
 from services.contracts.datasets import DatasetUpload
-from services.contracts.jobs import JobView
+from services.contracts.jobs import EventsQuery, JobView
 from services.contracts.training import TrainingRequest
 from services.contracts.training_doors import TrainingsQuery, TrainingState
 from services.domains import datasets, training
@@ -26,6 +26,7 @@ from tests.toy_trainer import BASE, put_base, put_rows
 LIN, EVE = (Identity(name, name, "user") for name in ("lin", "eve"))
 ADMIN = Identity("root", "root", "admin")
 SECONDS = 60
+REAL_SECONDS = 300
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ def submit(services: Services, request: TrainingRequest, who: Identity = LIN) ->
     return services.jobs.submit(training.TRAIN, resolved, owner=who.id)
 
 
-def end_of(services: Services, job: JobView) -> TrainingState:
-    ended = services.jobs.wait(job.id, SECONDS)
+def end_of(services: Services, job: JobView, seconds: float = SECONDS) -> TrainingState:
+    ended = services.jobs.wait(job.id, seconds)
     assert ended.ended, ended.status
     return training.status(job.id, services=services, identity=ADMIN)
 
@@ -314,18 +315,24 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     shutil.copy(put_manifest(settings.models_dir), settings.models_dir / "llama-2-7b")
     put_rows(settings.data_dir, rows=64)
     services = assemble(settings.model_copy(update={"job_runner": "thread", "cpu_threads": 1}), place="inline")
-    request = asked(epochs=12, save_steps=2, batch_size=4, learning_rate=0.01, max_length=64)
+    request = asked(epochs=12, save_steps=100, batch_size=8, learning_rate=0.01, max_length=64)
     request = request.model_copy(update={"base_model": "llama-2-7b"})
-    whole = end_of(services, submit(services, request))
+    whole = end_of(services, submit(services, request), REAL_SECONDS)
     broken = submit(services, request)
-    until(services, broken, lambda state: state.metrics.get("current_step", 0) > 4)
+    kept = settings.models_dir / "users" / "lin" / "checkpoints" / "facts-2" / "checkpoints"
+    wait_for(lambda: any(kept.glob("step-*")), what="a checkpoint", seconds=REAL_SECONDS)
     (trainer,) = children()
     os.kill(trainer, signal.SIGKILL)
-    ended = end_of(services, broken)
+    ended = end_of(services, broken, REAL_SECONDS)
+    assert "goes on from its newest checkpoint" in log_of(services, broken)
     services.close()
     assert (whole.status, ended.status, ended.attempt) == ("completed", "completed", 1)
     assert difference(weights_of(services, whole), weights_of(services, ended)) < 1e-4
     assert ended.history[-1].loss == pytest.approx(whole.history[-1].loss, abs=1e-4)
+
+
+def log_of(services: Services, job: JobView) -> str:
+    return "\n".join(event.data["line"] for event in services.jobs.events(job.id, EventsQuery(type="log")))
 
 
 def children() -> list[int]:
