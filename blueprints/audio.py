@@ -8,9 +8,8 @@ from pydantic import BaseModel, Field
 
 from blueprints.kit import generation
 from blueprints.kit.blueprint import make_blueprint
-from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
-from blueprints.kit.uploads import Landing, take
+from blueprints.kit.uploads import keep_upload, take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import AcceptedView, answer_of, submit
 from services import filetypes, subtitles
@@ -152,14 +151,6 @@ def _submit(form: TranscriptionForm, wanted: dict[str, Any]) -> JobView:
     """The job that writes down the sound of *form*, kept until it was heard; refused or replayed, it goes."""
     landing = take(form.audio, SOUNDS)
     fingerprint = hashlib.sha256(repr([landing.sha256, wanted, form.format, g.identity.id]).encode()).hexdigest()
-    name = _keep(landing)
+    name = keep_upload(landing, ".snd")
     body = TranscriptionRequest(audio=name, **wanted)
     return generation.submit_keeping(name, TRANSCRIBE, body, fingerprint=fingerprint)
-
-
-def _keep(landing: Landing) -> str:
-    """The name under which the sound is kept as the caller's until it was heard."""
-    with services().files.batch(owner=me().id) as batch:
-        draft = batch.draft("uploads", ".snd")
-        landing.keep(draft.part)
-    return draft.name

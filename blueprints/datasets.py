@@ -10,7 +10,7 @@ from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import now, say
-from blueprints.kit.uploads import Landing, take
+from blueprints.kit.uploads import keep_upload, take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import AcceptedView, answer
 from services.archives import stream_zip
@@ -105,7 +105,7 @@ def list_(query: DatasetsQuery) -> dict[str, Any]:
 def upload(form: DatasetForm) -> Response:
     """Upload a data set: JSON, JSONL or CSV, also as gzip, or a zip of pictures; its rows are read and counted."""
     landing = take(form.file)
-    kept = _keep(landing)
+    kept = keep_upload(landing, ".data")
     asked = DatasetUpload(
         file=kept,
         file_name=(form.file.filename or "")[:1000].encode("utf-8", "replace").decode(),
@@ -171,14 +171,6 @@ def download(path: DatasetPath) -> Response:
     response.headers.set("Content-Disposition", "attachment", filename=f"{name}.zip")
     response.headers["Cache-Control"] = "private"
     return response
-
-
-def _keep(landing: Landing) -> str:
-    """Keep what landed as an upload of the caller's; its name."""
-    with services().files.batch(owner=me().id) as batch:
-        draft = batch.draft("uploads", ".data")
-        landing.keep(draft.part)
-    return draft.name
 
 
 def _uploaded(view: DatasetView, _job: JobView) -> dict[str, Any]:

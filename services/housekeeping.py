@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.annotations.store import AnnotationStore
+from services.domains import user_files
 from services.usage import utc_now
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def tidy(services: "Services") -> dict[str, int]:
 
     Files are left alone that are no older than the oldest job that has not ended: it may need them.
     """
-    removed = {"halves": services.files.sweep()}
+    removed = {"halves": services.files.sweep(), "expired": user_files.prune(services=services)}
     if days := services.settings.keep_days:
         before = utc_now() - timedelta(days=days)
         removed["jobs"] = services.jobs.prune(days)

@@ -17,7 +17,7 @@ from typing import IO, Any
 from flask import Flask, Request, request
 from werkzeug.datastructures import FileStorage
 
-from blueprints.kit.context import services
+from blueprints.kit.context import me, services
 from blueprints.kit.marks import Marks, marks
 from services import filetypes
 from services.errors import Malformed, TooLarge, Unavailable, UnsupportedMedia
@@ -208,6 +208,14 @@ def take(file: FileStorage, kinds: Collection[str] = ()) -> Landing:
             kinds=", ".join(sorted(kinds)),
         )
     return landing
+
+
+def keep_upload(landing: Landing, suffix: str) -> str:
+    """Keep what landed as an upload of the caller's; its name. Raises TooLarge when the caller has no room left."""
+    with services().files.batch(owner=me().id) as batch:
+        draft = batch.draft("uploads", suffix)
+        landing.keep(draft.part)
+    return draft.name
 
 
 def uploads_dir(settings: Settings) -> Path:

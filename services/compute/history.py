@@ -60,6 +60,15 @@ class History:
             rows = session.scalars(later.order_by(JobEventTable.seq).limit(query.limit)).all()
         return [JobEventView(id=row.seq, type=row.type, data=row.data, at=row.at) for row in rows]
 
+    def newest_events(self, job_id: str, before: int | None, limit: int) -> list[JobEventView]:
+        """What happened before event *before*, newest first."""
+        with self._database.read() as session:
+            number = _find(session, job_id, None).number
+            wanted = select(JobEventTable).where(JobEventTable.job == number)
+            wanted = wanted.where(JobEventTable.seq < before) if before is not None else wanted
+            rows = session.scalars(wanted.order_by(JobEventTable.seq.desc()).limit(limit)).all()
+        return [JobEventView(id=row.seq, type=row.type, data=row.data, at=row.at) for row in rows]
+
     def asked(self, job_id: str, owner: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """What a job was asked to do, as it was packed, and what it remembers. Raises NotFound."""
         with self._database.read() as session:

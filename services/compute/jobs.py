@@ -131,6 +131,10 @@ class Jobs:
         """What happened to a job, oldest first."""
         return self._history.events(job_id, owner, query or EventsQuery())
 
+    def newest_events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> list[JobEventView]:
+        """What happened to a job, newest first, from before the event *before*."""
+        return self._history.newest_events(job_id, before, limit)
+
     def wait(self, job_id: str, seconds: float, *, owner: str | None = None) -> JobView:
         """The job when it has ended, or as it is after *seconds*. Raises Cancelled when the caller's client left."""
         deadline = time.monotonic() + seconds
