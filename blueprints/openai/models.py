@@ -9,7 +9,7 @@ from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
 from blueprints.openai.shapes import DeletedView
 from services.contracts.model_cards import OpenAIModelsView, OpenAIModelView
-from services.domains import model_cards
+from services.domains import local_models, model_cards
 
 bp = make_blueprint("openai_models", url_prefix="/v1/models", about="OpenAI's surface: models")
 
@@ -36,5 +36,6 @@ def show(path: OpenAIModelPath) -> dict[str, Any]:
 @mark(limit="default")
 def remove(path: OpenAIModelPath) -> dict[str, Any]:
     """Remove a model that the caller trained; administrators may remove the weights of a pulled one."""
-    gone = model_cards.remove(path.model, services=services(), identity=me())
+    gone = model_cards.show(path.model, services=services(), identity=me()).id
+    local_models.remove(gone, services=services(), identity=me())
     return DeletedView(id=gone, object="model").model_dump()

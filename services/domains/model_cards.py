@@ -4,13 +4,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from services import pulls
 from services.catalog import LOCAL
 from services.contracts.accounts import Identity
 from services.contracts.model_cards import LineageView, OpenAIModelsView, OpenAIModelView
 from services.contracts.models import CatalogRow
 from services.datasets.store import size_mb
-from services.errors import Denied, Invalid, Malformed, NotFound
+from services.errors import Malformed, NotFound
 from services.providers import find_provider
 from services.tables.models import TrainedModelTable
 
@@ -34,29 +33,6 @@ def show(name: str, *, services: "Services", identity: Identity) -> OpenAIModelV
     return _catalog_view(found, services) if isinstance(found, CatalogRow) else _trained_view(found, services)
 
 
-def remove(name: str, *, services: "Services", identity: Identity) -> str:
-    """Remove what the caller trained, or, for an administrator, the weights of a pulled model; its id.
-
-    Raises NotFound, Denied, Invalid for a model that has no weights here, and Conflict while it is being pulled.
-    """
-    found = _find(name, services, identity)
-    if isinstance(found, TrainedModelTable):
-        services.trained.remove(found.id, owner=found.owner)
-        return found.openai_name
-    if not identity.is_admin:
-        raise Denied("Only an administrator may remove a model of the catalog.", "仅管理员可以删除模型目录中的模型。")
-    if not found.sources or not services.catalog.installed(found):
-        raise Invalid(
-            "model",
-            "Model {model} has no weights here.",
-            "模型 {model} 在本机没有权重。",
-            reason="not_here",
-            model=found.id,
-        )
-    pulls.remove(found, catalog=services.catalog, settings=services.settings)
-    return found.id
-
-
 def _find(name: str, services: "Services", identity: Identity) -> CatalogRow | TrainedModelTable:
     before, slash, plain = name.partition("/")
     kind = find_provider(before) if slash else None
@@ -65,7 +41,8 @@ def _find(name: str, services: "Services", identity: Identity) -> CatalogRow | T
         if name in (row.id, *row.aliases) or (row.provider == provider and plain in (row.id, *row.aliases)):
             return row
     with suppress(Malformed):  # What is no path of the service names nothing.
-        if found := services.trained.look_up(name, owner=None if identity.is_admin else identity.id):
+        found = services.trained.look_up(name, owner=identity.id)
+        if found := found or (services.trained.look_up(name, owner=None) if identity.is_admin else None):
             return found
     raise NotFound(
         "There is no model {name} here; GET /v1/models lists those there are.",
