@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -25,18 +26,20 @@ class Carrier(Protocol):
 
 
 @contextmanager
-def opened(row: CatalogRow, *, services: "Services") -> Iterator[ChatModel]:
+def opened(row: CatalogRow, *, services: "Services", patience_seconds: float | None = None) -> Iterator[ChatModel]:
     """The model of *row*, loaded at least until the end of the block.
 
-    All adapters of one base share what is loaded of it. Raises NotFound for a base that is gone, Unavailable.
+    All adapters of one base share what is loaded of it. Raises NotFound for a base that is gone, Unavailable, also
+    when loading takes longer than *patience_seconds*.
     """
+    lease = partial(services.pool.lease, patience_seconds=patience_seconds)
     if row.base is None:
-        with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
+        with lease(row, lambda: services.catalog.path(row)) as engine:
             assert isinstance(engine, ChatModel)
             yield engine
         return
     base = routes.local_row(row.base, services)
-    with services.pool.lease(_for_adapters(base, row), lambda: _weights(base, row, services)) as engine:
+    with lease(_for_adapters(base, row), lambda: _weights(base, row, services)) as engine:
         assert isinstance(engine, Carrier)
         yield engine.adapted(row.id, services.catalog.path(row))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services import metrics, routes, text_models
 from services.compute.registry import function
 from services.contracts.chat import ChatDelta, ChatModel, ChatReply, ChatRequest, TokenCount, Usage
+from services.engines.pool import PATIENCE_SECONDS
 from services.errors import Cancelled, ServiceError
 from services.providers import chat_provider
 from services.usage import UsageEntry
@@ -83,7 +84,8 @@ def count_tokens(request: ChatRequest, *, services: "Services") -> TokenCount:
 
 @contextmanager
 def _leased(request: ChatRequest, services: "Services") -> Iterator[ChatModel]:
-    with text_models.opened(routes.local_row(str(request.model), services), services=services) as model:
+    row = routes.local_row(str(request.model), services)
+    with text_models.opened(row, services=services, patience_seconds=PATIENCE_SECONDS) as model:
         yield model
 
 

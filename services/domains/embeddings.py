@@ -7,6 +7,7 @@ from services import routes
 from services.catalog import LOCAL, Route
 from services.compute.registry import function
 from services.contracts.embeddings import EmbeddingModel, EmbeddingRequest, Embeddings, EmbeddingTask
+from services.engines.pool import PATIENCE_SECONDS
 from services.providers import embedding_provider
 from services.usage import UsageEntry
 
@@ -47,6 +48,6 @@ def _embed(route: Route, request: EmbeddingRequest, services: "Services", owner:
 def embed_here(request: EmbeddingTask, *, services: "Services") -> Embeddings:
     """What a local model makes of the inputs; runs where the engines are. `request.model` is a catalog id."""
     row = routes.local_row(str(request.model), services)
-    with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
+    with services.pool.lease(row, lambda: services.catalog.path(row), patience_seconds=PATIENCE_SECONDS) as engine:
         assert isinstance(engine, EmbeddingModel)
         return engine.embed(request, owner=request.owner)

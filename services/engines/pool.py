@@ -11,9 +11,15 @@ from pathlib import Path
 from services import metrics
 from services.contracts.models import CatalogRow
 from services.engines.base import Engine, find_engine
+from services.errors import Unavailable
 from services.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Whoever waits for an answer hears after so long that the model is still being loaded: before the engine host's
+# silence would be taken for its death, and before most clients give up.
+PATIENCE_SECONDS = 40.0
+ASK_AGAIN_SECONDS = 10.0
 
 
 @dataclass
@@ -40,19 +46,43 @@ class ModelPool:
         self._sweeper: threading.Thread | None = None
 
     @contextmanager
-    def lease(self, row: CatalogRow, path: Callable[[], Path]) -> Iterator[Engine]:
+    def lease(
+        self, row: CatalogRow, path: Callable[[], Path], *, patience_seconds: float | None = None
+    ) -> Iterator[Engine]:
         """A loaded engine for *row*, kept in memory at least until the end of the block.
 
         *path* is asked for the model's folder when it has to be loaded, and raises when it is not installed.
+        Raises Unavailable when that takes longer than *patience_seconds*; the model goes on loading.
         """
         slot = self._take(row.id)
         try:
+            if patience_seconds is not None and slot.engine is None and self._settings.model_idle_seconds != 0:
+                self._warm(row, path, patience_seconds)
             with slot.loading:
                 if slot.engine is None:
                     slot.engine = self._load(row, path)
             yield slot.engine
         finally:
             self._give_back(row.id, slot)
+
+    def _warm(self, row: CatalogRow, path: Callable[[], Path], seconds: float) -> None:
+        """Let the model be loaded beside, and wait so long for it."""
+        loaded, failures = threading.Event(), list[BaseException]()
+
+        def load() -> None:
+            try:
+                with self.lease(row, path):
+                    pass
+            except BaseException as error:  # noqa: BLE001 - whoever still waits raises it
+                failures.append(error)
+            finally:
+                loaded.set()
+
+        threading.Thread(target=load, name=f"load-{row.id}", daemon=True).start()
+        if not loaded.wait(seconds):
+            raise _loading(row.id)
+        if failures:
+            raise failures[0]
 
     def loaded(self) -> list[dict[str, object]]:
         """What is in memory: id, users and seconds since the last use."""
@@ -132,3 +162,13 @@ class ModelPool:
             for model in self.loaded():
                 if not model["users"] and float(str(model["idle_seconds"])) > idle_seconds:
                     self.unload(str(model["id"]))
+
+
+def _loading(model: str) -> Unavailable:
+    return Unavailable(
+        "Model {model} is still being loaded; ask again in a moment.",
+        "模型 {model} 正在加载，请稍后重试。",
+        retry_after_seconds=ASK_AGAIN_SECONDS,
+        details={"reason": "model_loading", "model": model},
+        model=model,
+    )
