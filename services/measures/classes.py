@@ -4,6 +4,8 @@ Source: the definitions of scikit-learn's `f1_score(average="macro")` with `zero
 classes that occur, as truth or as answer, of 2PR / (P + R).
 """
 
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +14,11 @@ from typing import Any
 
 from services import pictures
 from services.contracts.models import CatalogRow
+from services.datasets.labelled_pictures import Labelled, LabelledPictures, open_pictures
+from services.datasets.store import Located
 from services.errors import Invalid, ServiceError, UnsupportedMedia
 from services.settings import Settings
+from services.trainers import image_parts
 
 DIGITS = 6
 # A matrix of more classes is nothing for people's eyes, and large.
@@ -107,6 +112,33 @@ def evaluate_classifier(
         return _evaluated(engine, labelled, settings, check)
     finally:
         engine.unload()
+
+
+def evaluate_held_out(
+    folder: Path,
+    dataset: Located,
+    seed: int,
+    settings: Settings,
+    *,
+    check: Callable[[int], None] = lambda done: None,
+) -> tuple[str, ClassMeasures]:
+    """What the classifier in *folder* is worth on the pictures that a training with *seed* did not learn.
+
+    The first is the part that they are: `test`, else `validation`. Raises what `open_pictures` and
+    `evaluate_classifier` raise, and Invalid for a data set that cannot be trained.
+    """
+    with open_pictures(dataset, settings) as source:
+        part, listed = image_parts.part(source.pictures, seed).judges
+        labelled = ((_data(source, picture), picture.label) for picture in listed)
+        return part, evaluate_classifier(folder, labelled, settings, check=check)
+
+
+def _data(source: LabelledPictures, picture: Labelled) -> bytes:
+    """The bytes of *picture*; none where they cannot be read, which are skipped as a broken picture is."""
+    try:
+        return source.data(picture)
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError):
+        return b""
 
 
 def _evaluated(

@@ -14,6 +14,7 @@ from services.contracts.training import TrainingRequest
 from services.datasets.store import Located
 from services.engines.classifier import Classifier
 from services.errors import Cancelled, Invalid, Unavailable
+from services.measures.classes import evaluate_held_out
 from services.settings import Settings
 from services.trainers.base import Run, Trained, find_trainer
 from tests.taught_pictures import COLOURS, PHOTOGRAPHS, colour_files, coloured, encoded, piece_of, put_folder
@@ -365,6 +366,16 @@ def test_sixty_photographs_become_a_classifier_that_knows_new_ones(photographs: 
     assert trained.metrics["confusion_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
     fresh = [piece_of(name, number) for name in PHOTOGRAPHS for number in (100, 101)]
     assert answers(run.final, fresh) == [name for name in PHOTOGRAPHS for _ in range(2)]
+
+
+def test_judged_again_it_is_what_it_was_told_to_be(photographs: tuple[Run, Trained]) -> None:
+    run, trained = photographs
+    part, again = evaluate_held_out(run.final, run.dataset, run.request.seed, SETTINGS)
+    assert (part, again.told() | {"pictures": 0}) == (
+        "test", {name: trained.metrics[name] for name in again.told()} | {"pictures": 0},
+    )  # fmt: skip
+    _, before = evaluate_held_out(run.base, run.dataset, run.request.seed, SETTINGS)
+    assert (before.accuracy, before.pictures, sum(before.other)) == (0, 6, 6)
 
 
 def test_its_folder_is_one_that_transformers_loads(photographs: tuple[Run, Trained]) -> None:
