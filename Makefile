@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-browser lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-transcription compat docs clean
+.PHONY: help serve test test-browser lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-train bench-transcription compat docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -58,6 +58,9 @@ bench-local: .venv/ready-dev models/smollm2-135m-instruct  ## Measure local chat
 
 bench-recognition: .venv/ready-dev models/efficientnet-lite0  ## Measure recognition beside its engine called directly
 	@$(BIN)/python -m tests.bench.recognition
+
+bench-train: .venv/ready-dev models/smollm2-135m-instruct  ## Measure a LoRA run beside transformers + peft
+	@$(BIN)/python -m tests.bench.train
 
 bench-transcription: .venv/ready-dev models/whisper-base models/piper-en-us-joe  ## Measure transcription beside faster-whisper
 	@$(BIN)/python -m tests.bench.transcription
