@@ -81,6 +81,7 @@ class ChatRequest(BaseModel):
     messages: list[ChatMessage] = Field(min_length=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=0, description="Of so many likeliest tokens one is taken; 0 sets no bound")
     max_tokens: int | None = Field(None, ge=1, description="Most tokens of the answer")
     stop: str | list[str] | None = None
     seed: int | None = None

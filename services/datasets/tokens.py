@@ -3,6 +3,7 @@
 Counting needs the tokenizer alone, and the library that counts is a fifteenth of transformers in memory.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ class Tokens:
         self._tokenizer.no_padding()
         return [found.ids for found in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
+    def text(self, ids: list[int], *, marks: bool = True) -> str:
+        """What *ids* say; without *marks* the special tokens are left out."""
+        found: str = self._tokenizer.decode(ids, skip_special_tokens=not marks)
+        return found
+
     @property
     def begin(self) -> list[int]:
         """The marks that the tokenizer puts before a text; usually none, or one."""
@@ -61,6 +67,13 @@ class Tokens:
     def _number(self, name: str) -> int | None:
         number: int | None = self._tokenizer.token_to_id(self._names[name])
         return number
+
+    def speaker(self) -> Callable[[int], str]:
+        """What takes an answer's tokens one by one and gives the text that each of them completes."""
+        from tokenizers.decoders import DecodeStream
+
+        stream = DecodeStream(skip_special_tokens=True)
+        return lambda number: stream.step(self._tokenizer, number) or ""
 
     def render(self, messages: list[Message], *, add_generation_prompt: bool = False) -> str | Fault:
         """The conversation as one text by the chat template; what is wrong with it where the template refuses it.

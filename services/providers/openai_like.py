@@ -67,7 +67,8 @@ class OpenAILike(Provider):
 
     def chat_body(self, request: ChatRequest, model: str, flags: ChatFlags) -> dict[str, Any]:
         """The body of a chat call; a vendor with words of its own adds them here."""
-        body = request.model_dump(mode="json", exclude_none=True)
+        # OpenAI itself refuses `top_k`, which is not of its words.
+        body = request.model_dump(mode="json", exclude_none=True, exclude={"top_k"})
         body["model"] = model
         if not flags.accepts_temperature:
             body.pop("temperature", None)
