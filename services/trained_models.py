@@ -142,6 +142,7 @@ class TrainedModelStore:
         is none of the service's.
         """
         told = output_place(output_dir)
+        self.refuse_inside(owner, told)
         home = paths.inside(self._settings.models_dir, f"{USERS}/{_slug(owner)}/{told[7:]}", field="output_dir")
         home.mkdir(parents=True, exist_ok=True)
         for number in range(1, MOST_RUNS):
@@ -152,6 +153,22 @@ class TrainedModelStore:
                 continue
             return f"{told}/{leaf}", str((home / leaf).relative_to(self._settings.models_dir.resolve()))
         raise Conflict("There are too many runs in {path}.", "{path} 中的训练过多。", path=told)
+
+    def refuse_inside(self, owner: str, output_dir: str) -> None:
+        """Raise Conflict where *output_dir* of *owner* lies in the folder of a model, and would go with it."""
+        steps = [USERS, _slug(owner), *output_place(output_dir).split("/")[1:]]
+        above = ["/".join(steps[:count]) for count in range(3, len(steps) + 1)]
+        with self._database.read() as session:
+            wanted = select(TrainedModelTable.id).where(TrainedModelTable.location.in_(above))
+            if (inside := session.scalar(wanted)) is None:
+                return
+        raise Conflict(
+            "{path} lies in the folder of the model {model}; choose another.",
+            "{path} 位于模型 {model} 的目录中，请选择其他路径。",
+            details={"reason": "inside_a_model"},
+            path=output_dir,
+            model=inside,
+        )
 
     def note_use(self, model_id: str) -> None:
         """Count one use of *model_id*."""

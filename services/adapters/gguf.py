@@ -87,11 +87,11 @@ def _converted(
         heads = int(config["num_attention_heads"])
         if module.endswith(".k_proj"):
             heads = int(config.get("num_key_value_heads") or heads)
-        weight = _permuted(weight, heads)
+        weight = permuted(weight, heads)
     return known + HALVES[half], weight
 
 
-def _permuted(weight: "np.ndarray[Any, Any]", heads: int) -> "np.ndarray[Any, Any]":
+def permuted(weight: "np.ndarray[Any, Any]", heads: int) -> "np.ndarray[Any, Any]":
     """Rows of each head, (2, half) to (half, 2): transformers turns halves, llama.cpp neighbours."""
     import numpy as np
 

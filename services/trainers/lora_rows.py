@@ -86,8 +86,13 @@ def training_rows(dataset: Located, tokens: Tokens, *, max_length: int, limits: 
     return train, validation
 
 
-def read_part(dataset: Located, part: str, tokens: Tokens, *, max_length: int, limits: Limits) -> TextRows:
-    """The rows of one part of *dataset*, in their order. Raises Invalid for a format that is no text."""
+def read_part(
+    dataset: Located, part: str, tokens: Tokens, *, max_length: int, limits: Limits, most: int | None = None
+) -> TextRows:
+    """The rows of one part of *dataset*, in their order; with *most* no more are read than give so many.
+
+    Raises Invalid for a format that is no text.
+    """
     found = TextRows()
     source = _source(dataset, part, limits)
     shape = dataset.format or _format(source)
@@ -107,6 +112,8 @@ def read_part(dataset: Located, part: str, tokens: Tokens, *, max_length: int, l
 
     for ids, learned in _numbered(good(), tokens):
         found.add([*begin, *ids], [*(False for _ in begin), *learned], max_length)
+        if most is not None and len(found.rows) >= most:
+            break
     return found
 
 
