@@ -127,7 +127,7 @@ def test_a_training_is_started_and_its_curve_grows_to_the_end(browser: Browser, 
         page = visitor.log_in().open("training")
         page.get_by_role("button", name="New training").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog.get_by_label("Base")).to_have_value(BASE)
+        expect(dialog.get_by_label("Base", exact=True)).to_have_value(BASE)
         dialog.get_by_label("Name of the result").fill("facts")
         dialog.get_by_text("More settings").click()
         dialog.get_by_label("Or a path on the server").fill("data/facts.jsonl")

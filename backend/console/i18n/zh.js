@@ -9,7 +9,7 @@ export default {
   "state.away": "服务暂无响应，正在重试…", "state.loading": "加载中…", "state.queued": "排队中，第 {n} 位",
   "status.queued": "排队中", "status.running": "进行中", "status.processing": "进行中", "status.completed": "已完成", "status.failed": "失败", "status.canceled": "已取消", "status.stopping": "正在停止", "status.pending": "待审核", "status.accepted": "已接受", "status.rejected": "已拒绝", "status.disabled": "已停用", "status.enabled": "正常",
   "error.status": "服务返回了 {status}。", "error.unreachable": "无法连接服务，请确认服务正在运行后重试。", "error.unreadable": "无法读取 {name}。", "error.request": "请求编号 {id}", "error.request_id": "请求编号",
-  "remedy.quota": "请删除不再需要的图像或视频。",
+  "remedy.models": "前往“模型”页面下载", "remedy.quota": "请删除不再需要的图像或视频。",
   "table.actions": "操作",
   "time.seconds": "{n} 秒", "time.minutes": "{n} 分 {s} 秒", "time.hours": "{n} 小时 {m} 分",
   "field.auto": "自动", "field.more": "更多设置", "field.picture": "选择或拖入图片", "field.other_picture": "选择其他图片", "field.picture_hint": "支持 JPEG、PNG、WebP、BMP，也可直接粘贴", "field.when": "时间",

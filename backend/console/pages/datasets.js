@@ -105,7 +105,7 @@ function drawOne(root, signal, one) {
   const train = h("a", { class: "button", href: `#/training?dataset=${encodeURIComponent(one.id)}&format=${encodeURIComponent(one.format)}` }, icon("train"), t("data.train"));
   const ready = button(t("data.process"), { name: "again", kind: "primary", onclick: () => processDialog(one, signal) });
   put(root, h("a", { class: "small", href: "#/datasets" }, t("data.back")), pageHead(one.name, one.description || null, train, ready),
-    card(null, null, facts([["ID", h("code", {}, one.id)], [t("data.path"), h("code", {}, one.path)], [t("data.format"), tOr(`data.format.${one.format}`, one.format)], [t("data.rows"), number(one.samples_count)], [t("data.size"), `${number(one.size_mb, 2)} MB`], [t("data.splits"), one.splits ? Object.entries(one.splits).map(([name, n]) => `${name} ${number(n)}`).join(" · ") : null], [t("data.version"), one.kind === "processed" ? String(one.version) : null], [t("data.bad_rows"), one.bad_rows?.count ? number(one.bad_rows.count) : null], [t("field.when"), time(one.created_at)]])),
+    card(null, null, facts([["ID", h("code", {}, one.id)], [t("data.path"), h("code", {}, one.path)], [t("data.format"), tOr(`data.format.${one.format}`, one.format)], [t("data.rows"), number(one.samples_count)], [t("data.size"), one.size_mb < 0.01 ? "< 0.01 MB" : `${number(one.size_mb, 2)} MB`], [t("data.splits"), one.splits ? Object.entries(one.splits).map(([name, n]) => `${name} ${number(n)}`).join(" · ") : null], [t("data.version"), one.kind === "processed" ? String(one.version) : null], [t("data.bad_rows"), one.bad_rows?.count ? number(one.bad_rows.count) : null], [t("field.when"), time(one.created_at)]])),
     tabs(t("data.look"), [["rows", t("data.rows")], ["stats", t("data.stats")]], "rows", show), place);
   show("rows");
   root.querySelector("h1").focus({ preventScroll: true });
@@ -167,6 +167,6 @@ function processDialog(one, signal) {
         }
       });
     }
-    return h("form", { class: "stack", onsubmit: submit }, field(t("data.output_name"), name), h("div", { class: "halves" }, parts.map(([key, input]) => field(t(`data.${key}`), input))), field(t("data.template"), template, t("data.template_hint", { columns: one.columns.map((column) => `{${column}}`).join(" ") })), field(t("data.group_by"), group), dedupe, skip, told, h("div", { class: "row end" }, button(t("do.cancel"), { onclick: () => close(null) }), go));
+    return h("form", { class: "stack", onsubmit: submit }, field(t("data.output_name"), name), h("div", { class: "thirds" }, parts.map(([key, input]) => field(t(`data.${key}`), input))), field(t("data.template"), template, t("data.template_hint", { columns: one.columns.map((column) => `{${column}}`).join(" ") })), field(t("data.group_by"), group), dedupe, skip, told, h("div", { class: "row end" }, button(t("do.cancel"), { onclick: () => close(null) }), go));
   });
 }

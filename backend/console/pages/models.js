@@ -82,7 +82,10 @@ function catalogRow(model, pull) {
 }
 
 async function drawTrained(signal, place) {
-  const { models } = await get("/api/v1/models", signal);
+  const [all, catalog] = await Promise.all([get("/api/v1/models", signal), get("/api/models/catalog", signal)]);
+  // That list also has what was pulled, which stands in the catalog below.
+  const pulled = new Set(catalog.models.map((model) => model.id));
+  const models = all.models.filter((model) => !pulled.has(model.id));
   if (!models.length) return empty("train", t("models.no_trained"), t("models.no_trained_about"), h("a", { class: "button", href: "#/training" }, t("page.training")));
   const again = () => load(place, () => drawTrained(signal, place), { signal, count: 1 });
   const forget = async (model) => {

@@ -96,11 +96,14 @@ export function skeletons(count = 3) {
   return h("div", { class: "stack", "aria-busy": "true" }, h("span", { class: "only-heard" }, t("state.loading")), Array.from({ length: count }, (_, n) => h("span", { class: "skeleton", style: { height: "2.6rem", width: `${100 - n * 9}%` } })));
 }
 
+// What an error says where a model is missing; the page of models can pull it.
+const MISSING = new Set(["no_model", "model_not_installed"]);
+
 /** An error in the server's own sentence, with a remedy where the console knows one, and the request's id. */
 export function problem(error, again) {
   const id = error.requestId ? h("p", { class: "small" }, t("error.request", { id: error.requestId })) : null;
   const remedy = tOr(`remedy.${error.details?.reason}`, null);
-  const command = error.details?.command ? h("p", {}, h("code", {}, error.details.command)) : null;
+  const command = MISSING.has(error.details?.reason) ? h("p", {}, h("a", { href: "#/models" }, t("remedy.models"))) : null;
   return h("div", { class: "problem", role: "alert" }, icon("alert"), h("div", { class: "stack tight grow" }, h("p", {}, error.message || String(error)), remedy ? h("p", {}, remedy) : null, command, id, again ? h("div", {}, button(t("do.again"), { name: "again", kind: "small", onclick: again })) : null));
 }
 

@@ -41,7 +41,7 @@ function form({ datasets, bases }, query, done, cancelled) {
   const fourBits = check(t("train.qlora"));
   const frozen = check(t("train.freeze"), { checked: true });
   const turned = check(t("train.augment"), { checked: true });
-  const ofText = h("div", { class: "stack" }, h("div", { class: "halves" }, field(t("train.max_length"), numbers.max_length), field("LoRA r", numbers.lora_r), field("LoRA alpha", numbers.lora_alpha)), fourBits);
+  const ofText = h("div", { class: "stack" }, h("div", { class: "thirds" }, field(t("train.max_length"), numbers.max_length), field("LoRA r", numbers.lora_r), field("LoRA alpha", numbers.lora_alpha)), fourBits);
   const ofPictures = h("div", { class: "stack" }, frozen, turned);
   const told = h("div", { "aria-live": "polite" });
   const go = h("button", { type: "submit", class: "primary" }, t("train.start"));
@@ -86,7 +86,7 @@ function form({ datasets, bases }, query, done, cancelled) {
   drawKind();
   const way = tabs(t("train.kind"), [["lora", t("train.lora")], ["image_classifier", t("train.classifier")]], kind, (chosen) => { kind = chosen; drawKind(); });
   const none = datasets.length ? null : advice(h("p", {}, t("train.no_data")), h("a", { href: "#/datasets", onclick: cancelled }, t("page.datasets")));
-  return h("form", { class: "stack", onsubmit: submit }, way, basePlace, none, field(t("train.data"), data), field(t("train.name"), name), h("div", { class: "halves" }, field(t("train.epochs"), numbers.epochs), field(t("train.batch"), numbers.batch_size), field(t("train.rate"), numbers.learning_rate)), h("details", { class: "more" }, h("summary", {}, t("field.more")), h("div", { class: "stack" }, ofText, ofPictures, field(t("train.by_path"), byHand, t("train.by_path_hint")))), told, h("div", { class: "row end" }, button(t("do.cancel"), { onclick: cancelled }), go));
+  return h("form", { class: "stack", onsubmit: submit }, way, basePlace, none, field(t("train.data"), data), field(t("train.name"), name), h("div", { class: "thirds" }, field(t("train.epochs"), numbers.epochs), field(t("train.batch"), numbers.batch_size), field(t("train.rate"), numbers.learning_rate)), h("details", { class: "more" }, h("summary", {}, t("field.more")), h("div", { class: "stack" }, ofText, ofPictures, field(t("train.by_path"), byHand, t("train.by_path_hint")))), told, h("div", { class: "row end" }, button(t("do.cancel"), { onclick: cancelled }), go));
 }
 
 const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
