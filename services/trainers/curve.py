@@ -58,12 +58,16 @@ class CurveJob(Job):
         self._job = job
         self._curve = Curve(list(job.once(CURVE, list)))
         self._kept_at = time.monotonic()
+        self._fraction = 0.0
 
     def progress(self, fraction: float, **metrics: Any) -> None:
         self._curve.add(metrics)
         if time.monotonic() - self._kept_at >= KEEP_SECONDS:
             self.keep_curve()
-        self._job.progress(fraction, **metrics)
+        # A trainer that begins again has not lost what was done, though it does not know yet how much that is.
+        if "current_step" in metrics:
+            self._fraction = fraction
+        self._job.progress(max(fraction, self._fraction), **metrics)
 
     def log(self, line: str) -> None:
         self._job.log(line)

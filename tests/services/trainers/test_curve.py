@@ -69,6 +69,9 @@ class Remembering(Job):
     def keep(self, name: str, value: Any) -> None:
         self.memory[name] = list(value)
 
+    def progress(self, fraction: float, **metrics: Any) -> None:
+        self.memory["fraction"] = fraction
+
 
 def test_the_next_attempt_draws_on() -> None:
     job = Remembering()
@@ -76,3 +79,13 @@ def test_the_next_attempt_draws_on() -> None:
     curve.progress(0.5, **told(2))
     curve.keep_curve()
     assert [point["step"] for point in job.memory["curve"]] == [1, 2]
+
+
+def test_who_begins_again_is_as_far_as_before_until_it_tells_of_a_step() -> None:
+    job = Remembering()
+    curve = CurveJob(job)
+    seen = []
+    for fraction, metrics in ((0.6, told(12)), (0.0, {"status": "loading"}), (0.55, told(11))):
+        curve.progress(fraction, **metrics)
+        seen.append(job.memory["fraction"])
+    assert seen == [0.6, 0.6, 0.55]
