@@ -104,7 +104,8 @@ def refuse_invalid(error: ValidationError) -> None:
 
 def as_error(complaints: list[Any]) -> ServiceError:
     """The first complaint as an error; a missing file is Malformed, all else Invalid with the field's name."""
-    first: Complaint = complaints[0]
+    # Of the branches of a union the first one tells; the others may know better.
+    first: Complaint = next((each for each in complaints if each["type"] == "nul_character"), complaints[0])
     # A check of the whole model stands nowhere; it may name its field.
     field = _place(first["loc"]) or str((first.get("ctx") or {}).get("field", ""))
     for complaint in complaints:
