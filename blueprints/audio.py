@@ -1,18 +1,17 @@
 """System 3: speech becomes text, and text speech."""
 
-import hashlib
 from typing import Any
 
-from flask import Response, g, jsonify
+from flask import Response, jsonify
 from pydantic import BaseModel, Field
 
 from blueprints.kit import generation
 from blueprints.kit.blueprint import make_blueprint
+from blueprints.kit.hearing import TRANSCRIBE, submit_sound
 from blueprints.kit.marks import mark
-from blueprints.kit.uploads import keep_upload, take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import AcceptedView, answer_of, submit
-from services import filetypes, subtitles
+from services import subtitles
 from services.contracts.jobs import JobView
 from services.contracts.speech import SpeechRequest, SpeechResult
 from services.contracts.transcription import (
@@ -20,15 +19,12 @@ from services.contracts.transcription import (
     ModelName,
     Segment,
     TextFormat,
-    TranscriptionRequest,
     TranscriptionResult,
 )
 
 bp = make_blueprint("audio", url_prefix="/api/audio", about="Speech to text and text to speech (system 3)")
-TRANSCRIBE = "transcription.transcribe"
+
 SPEAK = "speech.synthesize"
-# What is not known by its first bytes may still be one of the many forms that FFmpeg reads.
-SOUNDS = {"audio", "video", filetypes.UNKNOWN}
 
 
 class TranscriptionForm(FormModel):
@@ -95,7 +91,7 @@ def transcribe(form: TranscriptionForm) -> Response:
     def show(result: TranscriptionResult, job: JobView) -> dict[str, Any]:
         return {"task_id": job.id, "status": job.status, **_fields(result)}
 
-    response = answer_of(_submit(form, wanted), show=show)
+    response = answer_of(submit_sound(form.audio, wanted, told=form.format), show=show)
     return _written(response, form.format) if response.status_code == 200 else response
 
 
@@ -131,11 +127,12 @@ def _spoken(result: SpeechResult | None) -> dict[str, Any]:
 
 
 def _fields(result: TranscriptionResult | None) -> dict[str, Any]:
-    """What of a result stands in an answer; words only where they were asked for."""
+    """What of a result stands in an answer; words and facts only where they were asked for."""
     shown = result.model_dump() if result else {}
     for segment in shown.get("segments", []):
-        if segment["words"] is None:
-            del segment["words"]
+        for name in ("words", "facts"):
+            if segment[name] is None:
+                del segment[name]
     return shown
 
 
@@ -145,12 +142,3 @@ def _written(response: Response, form: TextFormat) -> Response:
         response.set_data(subtitles.write(TranscriptionResult.model_validate(response.get_json()), form))
         response.content_type = f"{subtitles.MEDIA_TYPES[form]}; charset=utf-8"
     return response
-
-
-def _submit(form: TranscriptionForm, wanted: dict[str, Any]) -> JobView:
-    """The job that writes down the sound of *form*, kept until it was heard; refused or replayed, it goes."""
-    landing = take(form.audio, SOUNDS)
-    fingerprint = hashlib.sha256(repr([landing.sha256, wanted, form.format, g.identity.id]).encode()).hexdigest()
-    name = keep_upload(landing, ".snd")
-    body = TranscriptionRequest(audio=name, **wanted)
-    return generation.submit_keeping(name, TRANSCRIBE, body, fingerprint=fingerprint)

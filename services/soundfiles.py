@@ -1,4 +1,4 @@
-"""Sounds as files: MP3, WAV or Ogg Opus, written piece by piece in flat memory."""
+"""Sounds as files: MP3, WAV, Ogg Opus, AAC, FLAC or bare samples, written piece by piece in flat memory."""
 
 import math
 from collections.abc import Iterator
@@ -12,9 +12,30 @@ from services.contracts.speech import SoundFormat
 if TYPE_CHECKING:
     import av
 
-CODECS: dict[SoundFormat, str] = {"mp3": "libmp3lame", "wav": "pcm_s16le", "ogg": "libopus"}
+CODECS: dict[SoundFormat, str] = {
+    "mp3": "libmp3lame",
+    "wav": "pcm_s16le",
+    "ogg": "libopus",
+    "opus": "libopus",
+    "aac": "aac",
+    "flac": "flac",
+    "pcm": "pcm_s16le",
+}
+# FFmpeg's names of what holds them, where they differ.
+CONTAINERS: dict[SoundFormat, str] = {"opus": "ogg", "aac": "adts", "pcm": "s16le"}
+LOSSLESS = {"wav", "flac", "pcm"}
+MEDIA_TYPES: dict[SoundFormat, str] = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "opus": "audio/opus",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "pcm": "audio/pcm",
+}
 # Opus knows few rates, and its decoders give this one whatever went in.
-RATES: dict[SoundFormat, int] = {"ogg": 48_000}
+# Bare samples do not say their rate; OpenAI's have this one.
+RATES: dict[SoundFormat, int] = {"ogg": 48_000, "opus": 48_000, "pcm": 24_000}
 # LAME's default takes twice the time for what nobody hears in speech.
 OPTIONS: dict[SoundFormat, dict[str, str]] = {"mp3": {"compression_level": "7"}}
 # Speech of one channel is clear at this; WAV has no choice.
@@ -22,6 +43,23 @@ BIT_RATE = 64_000
 SLOWEST_TEMPO, FASTEST_TEMPO = 0.5, 2.0
 BYTES_A_SAMPLE = 2
 BLOCK_SAMPLES = 16_384
+
+
+class SoundPipe:
+    """Where a sound file is written that is read on its way: nothing is kept of what was taken, and nobody seeks."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken
 
 
 class SoundWriter:
@@ -32,7 +70,13 @@ class SoundWriter:
     """
 
     def __init__(
-        self, target: Path, sound_format: SoundFormat, sample_rate: int, *, speed: float = 1.0, pitch: float = 0.0
+        self,
+        target: Path | SoundPipe,
+        sound_format: SoundFormat,
+        sample_rate: int,
+        *,
+        speed: float = 1.0,
+        pitch: float = 0.0,
     ) -> None:
         import av
 
@@ -40,13 +84,14 @@ class SoundWriter:
         self._given = self._encoded = 0
         self.sample_rate = RATES.get(sound_format, sample_rate)
         """Samples a second of the file."""
-        self._container = av.open(str(target), "w", format=sound_format)
+        place: Any = str(target) if isinstance(target, Path) else target
+        self._container = av.open(place, "w", format=CONTAINERS.get(sound_format, sound_format))
         options = OPTIONS.get(sound_format, {})
         # The library's types know no audio stream that is made by its codec's name.
         stream: Any = self._container.add_stream(
             CODECS[sound_format], rate=self.sample_rate, layout="mono", options=options
         )
-        if sound_format != "wav":
+        if sound_format not in LOSSLESS:
             stream.bit_rate = BIT_RATE
         self._stream = stream
         self._graph = _graph(sample_rate, speed, pitch)

@@ -95,6 +95,7 @@ class Work:
 class Writing:
     """What a protocol writes beside its events: here as OpenAI does."""
 
+    mimetype = "text/event-stream"
     heartbeat = HEARTBEAT
 
     def end(self) -> bytes:
@@ -129,9 +130,10 @@ def respond(
         if not work.ended:  # Else it would end a connection that waits for its next call.
             switch.cancel("client_left")
 
+    writing = writing or Writing()
     response = Response(
-        stream_with_context(_frames(work, first, encode, writing or Writing())),
-        mimetype="text/event-stream",
+        stream_with_context(_frames(work, first, encode, writing)),
+        mimetype=writing.mimetype,
         headers=HEADERS,
     )
     response.call_on_close(stop)

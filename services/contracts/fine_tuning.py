@@ -80,6 +80,7 @@ class FineTuningRequest(BaseModel):
     method: FineTuningMethod | None = None
     hyperparameters: Hyperparameters | None = Field(None, description="The older place of `method`'s")
     integrations: Annotated[list[Any] | None, BeforeValidator(_refuse)] = None
+    description: str = Field("", max_length=2000, description="Stands on the model's card")
     metadata: dict[Label, LabelValue] | None = Field(None, max_length=MOST_LABELS)
 
     @property
@@ -98,6 +99,7 @@ class FineTuningRequest(BaseModel):
             dataset_path=dataset,
             validation_path=validation,
             name=self.suffix,
+            description=self.description,
             epochs=asked.n_epochs or EPOCHS,
             batch_size=asked.batch_size or BATCH_SIZE,
             learning_rate=LEARNING_RATE * (asked.learning_rate_multiplier or 1),

@@ -10,7 +10,7 @@ LONGEST_TEXT = 20_000
 LOWEST_SPEED, HIGHEST_SPEED = 0.25, 4.0
 MOST_SEMITONES = 24
 Gender = Literal["female", "male"]
-SoundFormat = Literal["mp3", "wav", "ogg"]
+SoundFormat = Literal["mp3", "wav", "ogg", "opus", "aac", "flac", "pcm"]
 GENDER_OF_VOICE: dict[str, Gender] = {"default-female": "female", "default-male": "male"}
 
 
@@ -80,6 +80,14 @@ class SpeechResult(BaseModel):
     model: str = Field(examples=["piper-en-us-joe"])
     language: str = Field(examples=["en"])
     gender: Gender | None = None
+
+
+class SpeechPiece(BaseModel):
+    """Some bytes of a sound file on its way."""
+
+    audio: bytes
+
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
 @dataclass(frozen=True, slots=True)

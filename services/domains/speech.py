@@ -1,14 +1,17 @@
 """Speech: choose the voice, let it say one sentence after another, and keep the sound."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services import sentences, voices
 from services.compute.progress import SILENT, Job
 from services.compute.registry import Lane, function
-from services.contracts.speech import Manner, Speaker, SpeechRequest, SpeechResult
+from services.contracts.models import CatalogRow
+from services.contracts.speech import Manner, Speaker, SpeechPiece, SpeechRequest, SpeechResult
 from services.errors import Invalid
 from services.files import KeptFile
-from services.soundfiles import SoundWriter
+from services.soundfiles import SoundPipe, SoundWriter
 from services.voices import Voice
 
 if TYPE_CHECKING:
@@ -47,24 +50,54 @@ def synthesize(request: SpeechRequest, *, services: "Services", job: Job = SILEN
     return _describe(request, voice, draft, sound)
 
 
+@function(lane="cpu", needs_engine=True)
+def stream(request: SpeechRequest, *, services: "Services") -> Iterator[list[SpeechPiece]]:
+    """The text of *request* as a sound file, sentence by sentence as it is said; nothing is kept.
+
+    Raises what `synthesize` raises, before the first piece.
+    """
+    voice, pipe = voices.choose(request, services=services), SoundPipe()
+    row = voice.row
+    with services.pool.lease(row, lambda: services.catalog.path(row)) as speaker:
+        assert isinstance(speaker, Speaker)
+        with _writer(request, voice, speaker, pipe) as sound:
+            for _ in _say(request, voice, speaker, sound, SILENT):
+                if audio := pipe.take():
+                    yield [SpeechPiece(audio=audio)]
+        yield [SpeechPiece(audio=pipe.take())]
+
+
 def _write(request: SpeechRequest, voice: Voice, speaker: Speaker, draft: KeptFile, job: Job) -> SoundWriter:
     """The sound, whole in the draft's part."""
-    own = speaker.own(Manner(request.speed, request.pitch, voice.gender))
-    rest_speed, rest_pitch = request.speed / own.speed, request.pitch - own.pitch
-    parts = sentences.split(request.text)
-    spoken = 0
-    with SoundWriter(draft.part, request.format, speaker.sample_rate, speed=rest_speed, pitch=rest_pitch) as sound:
-        for number, sentence in enumerate(parts):
-            job.progress(number / len(parts), sentence=number + 1, sentences=len(parts))
-            pcm = speaker.say(sentence, own)
-            if pcm and spoken:
-                sound.silence(PAUSE_SECONDS / own.speed)
-            sound.write(pcm)
-            spoken += len(pcm)
-        if not spoken:
-            raise _nothing_to_say()
+    with _writer(request, voice, speaker, draft.part) as sound:
+        for _ in _say(request, voice, speaker, sound, job):
+            pass
     job.check()
     return sound
+
+
+def _writer(request: SpeechRequest, voice: Voice, speaker: Speaker, target: Path | SoundPipe) -> SoundWriter:
+    own = speaker.own(Manner(request.speed, request.pitch, voice.gender))
+    speed, pitch = request.speed / own.speed, request.pitch - own.pitch
+    return SoundWriter(target, request.format, speaker.sample_rate, speed=speed, pitch=pitch)
+
+
+def _say(request: SpeechRequest, voice: Voice, speaker: Speaker, sound: SoundWriter, job: Job) -> Iterator[None]:
+    """Write sentence after sentence; comes back after each in which something was said. Raises Invalid for none."""
+    own = speaker.own(Manner(request.speed, request.pitch, voice.gender))
+    parts = sentences.split(request.text)
+    spoken = 0
+    for number, sentence in enumerate(parts):
+        job.progress(number / len(parts), sentence=number + 1, sentences=len(parts))
+        pcm = speaker.say(sentence, own)
+        if pcm and spoken:
+            sound.silence(PAUSE_SECONDS / own.speed)
+        sound.write(pcm)
+        spoken += len(pcm)
+        if spoken:
+            yield
+    if not spoken:
+        raise _nothing_to_say()
 
 
 def _describe(request: SpeechRequest, voice: Voice, draft: KeptFile, sound: SoundWriter) -> SpeechResult:
@@ -79,6 +112,12 @@ def _describe(request: SpeechRequest, voice: Voice, draft: KeptFile, sound: Soun
         language=voice.language,
         gender=voice.gender,
     )
+
+
+def list_voices(*, services: "Services") -> list[CatalogRow]:
+    """Every local voice, those that are installed first."""
+    rows = [row for row in services.catalog.rows("speech") if row.local]
+    return sorted(rows, key=lambda row: not services.catalog.installed(row))
 
 
 def _nothing_to_say() -> Invalid:

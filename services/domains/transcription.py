@@ -1,5 +1,6 @@
 """Transcription: read the sound, let the model hear it piece by piece, and put together what was said."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from services import routes, sound
@@ -8,7 +9,15 @@ from services.compute import child
 from services.compute.progress import SILENT, Job
 from services.compute.registry import Lane, function
 from services.contracts.models import CatalogRow
-from services.contracts.transcription import Segment, Transcriber, TranscriptionRequest, TranscriptionResult, Word
+from services.contracts.transcription import (
+    HearingManner,
+    Segment,
+    Transcriber,
+    TranscriptionPiece,
+    TranscriptionRequest,
+    TranscriptionResult,
+    Word,
+)
 from services.errors import Invalid, NotFound
 from services.sound import SoundFacts, Window
 
@@ -78,20 +87,41 @@ def _inspect(request: TranscriptionRequest, services: "Services", job: Job) -> S
     return sound.inspect(kept.path, max_seconds=services.settings.max_audio_seconds)
 
 
+@function(lane="cpu", needs_engine=True)
+def follow(request: TranscriptionRequest, *, services: "Services") -> Iterator[list[TranscriptionPiece]]:
+    """What is said in a kept sound, segment by segment as it is heard, and all of it at the end. The sound stays.
+
+    Who may hear it was asked before: by its owner's upload of this very request. Raises what `hear` raises.
+    """
+    for piece in _pieces(request, _inspect(request, services, SILENT), services, SILENT):
+        yield [piece]
+
+
 def _hear(request: TranscriptionRequest, facts: SoundFacts, services: "Services", job: Job) -> TranscriptionResult:
+    *_, last = _pieces(request, facts, services, job)
+    assert last.result is not None
+    return last.result
+
+
+def _pieces(
+    request: TranscriptionRequest, facts: SoundFacts, services: "Services", job: Job
+) -> Iterator[TranscriptionPiece]:
+    """Each segment when it is heard, and the whole at the end."""
     row = resolve(request, services=services, owner=job.owner)
     path = services.files.find(request.audio, owner=job.owner or None).path
-    language, heard = request.language, list[Segment]()
+    manner = HearingManner(**request.model_dump(include=set(HearingManner.model_fields)))
+    heard = list[Segment]()
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         assert isinstance(engine, Transcriber)
         for window in sound.windows(path, seconds=WINDOW_SECONDS):
             job.progress(window.start_seconds / facts.seconds)
-            hearing = engine.hear(window.samples, language=language, word_timestamps=request.word_timestamps)
-            language = hearing.language
+            hearing = engine.hear(window.samples, manner)
+            manner.language = hearing.language
             for piece in hearing.pieces:
                 heard.append(_placed(piece, window, len(heard)))
                 job.progress(min(heard[-1].end / facts.seconds, 1))
-    return _put_together(heard, language, facts, row)
+                yield TranscriptionPiece(segment=heard[-1])
+    yield TranscriptionPiece(result=_put_together(heard, manner.language, facts, row))
 
 
 def _placed(piece: Segment, window: Window, number: int) -> Segment:

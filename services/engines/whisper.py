@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from services import sound
-from services.contracts.transcription import Hearing, Segment, Transcriber, Word
+from services.contracts.transcription import Hearing, HearingManner, Segment, SegmentFacts, Transcriber, Word
 from services.engines.base import Engine
 from services.errors import Invalid, Unavailable
 
@@ -59,22 +59,45 @@ class Whisper(Engine, Transcriber):
         self._model.model.unload_model()
         del self._model
 
-    def hear(self, samples: "Samples", *, language: str | None, word_timestamps: bool) -> Hearing:
+    def hear(self, samples: "Samples", manner: HearingManner) -> Hearing:
+        language = manner.language
         if language and language not in self._model.supported_languages:
             raise _unknown_language(language, self.row.id, self._model.supported_languages)
+        if manner.task == "translate" and not self._model.model.is_multilingual:
+            raise _only_english(self.row.id)
+        # Without a temperature the library begins at 0 and rises where the words repeat themselves.
+        chosen = {} if manner.temperature is None else {"temperature": manner.temperature}
         segments, info = self._model.transcribe(
-            samples, language=language, word_timestamps=word_timestamps, vad_filter=True
+            samples,
+            language=language,
+            task=manner.task,
+            word_timestamps=manner.word_timestamps,
+            initial_prompt=manner.prompt,
+            vad_filter=True,
+            **chosen,
         )
         if not info.duration_after_vad:
             # Nobody speaks; the language that is guessed then means nothing.
             return Hearing(language, iter(()))
-        return Hearing(info.language, _pieces(segments))
+        return Hearing(info.language, _pieces(segments, facts=manner.facts))
 
 
-def _pieces(segments: Iterable[Any]) -> Iterator[Segment]:
+def _pieces(segments: Iterable[Any], *, facts: bool) -> Iterator[Segment]:
     for number, segment in enumerate(segments):
         words = None if segment.words is None else [_word(word) for word in segment.words]
-        yield Segment(id=number, start=segment.start, end=segment.end, text=segment.text, words=words)
+        told = _facts(segment) if facts else None
+        yield Segment(id=number, start=segment.start, end=segment.end, text=segment.text, words=words, facts=told)
+
+
+def _facts(segment: Any) -> SegmentFacts:
+    return SegmentFacts(
+        seek=segment.seek,
+        tokens=segment.tokens,
+        temperature=segment.temperature or 0.0,
+        avg_logprob=segment.avg_logprob,
+        compression_ratio=segment.compression_ratio,
+        no_speech_prob=segment.no_speech_prob,
+    )
 
 
 def _word(word: Any) -> Word:
@@ -99,4 +122,14 @@ def _unknown_language(language: str, model: str, known: list[str]) -> Invalid:
         model=model,
         language=repr(language),
         known=", ".join(known),
+    )
+
+
+def _only_english(model: str) -> Invalid:
+    return Invalid(
+        "model",
+        "Model {model} knows English alone and cannot translate; take one that knows several languages.",
+        "模型 {model} 仅支持英语，无法翻译，请使用多语言模型。",
+        reason="only_english",
+        model=model,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.contracts.models import CatalogRow
-from services.contracts.transcription import Hearing, Segment
+from services.contracts.transcription import Hearing, HearingManner, Segment
 from services.engines.pool import ModelPool
 from services.engines.whisper import Whisper
 from services.errors import Invalid, Unavailable
@@ -26,8 +26,7 @@ def engine(ear: ModelPool, sound_models: Path) -> Iterator[Whisper]:
 
 
 def hear(engine: Whisper, samples: Samples, **asked: object) -> tuple[Hearing, list[Segment]]:
-    options = {"language": None, "word_timestamps": False, **asked}
-    hearing = engine.hear(samples.astype(np.float32), **options)  # type: ignore[arg-type]
+    hearing = engine.hear(samples.astype(np.float32), HearingManner.model_validate(asked))
     return hearing, list(hearing.pieces)
 
 
@@ -73,7 +72,7 @@ def test_silence_in_a_named_language_keeps_its_name(engine: Whisper) -> None:
 
 def test_a_language_that_it_does_not_know_is_told(engine: Whisper) -> None:
     with pytest.raises(Invalid) as refused:
-        engine.hear(silence(1), language="tlh", word_timestamps=False)
+        engine.hear(silence(1), HearingManner(language="tlh"))
     assert refused.value.details == {"field": "language", "reason": "unknown_language"}
     assert "zh" in refused.value.say("zh")
 
