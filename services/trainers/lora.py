@@ -20,6 +20,7 @@ from services.trainers import (
     checkpoints,
     inputs,
     lora_attention,
+    lora_launch,
     lora_layers,
     lora_memory,
     lora_model,
@@ -59,6 +60,11 @@ class Lora(Trainer):
         )
 
     def train(self, run: Run) -> Trained:
+        count = lora_launch.gpus()
+        # Four bits and eight are computed by kernels that were tried on one GPU alone.
+        if count > 1 and not run.request.quantization:
+            base_weights.loadable(run.base, models_dir=run.settings.models_dir, tell=run.job.log)
+            return lora_launch.launch(run, count)
         with lora_model.memory_told():
             return Recipe(run).train()
 
@@ -114,6 +120,8 @@ class Recipe:
                 if due or time.monotonic() - self._written >= CHECKPOINT_SECONDS:
                     self._write_checkpoint()
                 self._tell(told)
+                if self.ranks.count > 1 and self.ranks.any(job.cancelled):
+                    raise Cancelled()
         except Cancelled:
             # The step that was broken off never happened: what is written is what the last whole one left.
             if not loop.step:

@@ -29,6 +29,10 @@ class Ranks:
         torch.distributed.all_reduce(tensor)
         return float(tensor)
 
+    def any(self, here: bool) -> bool:
+        """Whether it is so on any rank, so that all do the same of it. Every rank must ask at the same place."""
+        return here if self.count == 1 else self.sum(float(here)) > 0
+
     def sum_gradients(self, parameters: Iterable[Any]) -> None:
         """Give each of *parameters* the sum of its gradients on all ranks, in one exchange."""
         if self.count == 1:
@@ -48,9 +52,10 @@ ONE = Ranks()
 
 def join() -> Ranks:
     """This process's rank among those that `accelerate launch` started; alone where nobody launched it."""
+    import torch
     from accelerate import PartialState  # type: ignore[import-untyped]
 
-    state = PartialState()
+    state = PartialState(cpu=not torch.cuda.is_available())
     return Ranks(state.process_index, state.num_processes)
 
 
