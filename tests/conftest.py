@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.servers",
     "tests.sounds",
     "tests.taught_pictures",
+    "tests.text_adapters",
     "tests.tiny_models",
     "tests.toy_trainer",
     "tests.vision_models",

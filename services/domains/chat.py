@@ -126,6 +126,8 @@ class Meter:
         self._usage = services.usage
         self._entry = UsageEntry(owner, request_id, "chat", route.provider, route.name)
         self._started = time.perf_counter()
+        if route.row and route.row.folder:
+            services.trained.note_use(route.row.id)
 
     def __enter__(self) -> "Meter":
         return self

@@ -63,7 +63,7 @@ class Batch:
         self._mask = torch.tensor(
             [[0] * (length - len(row.ids)) + [1] * len(row.ids) for row in rows], device=model.device
         )
-        self._cache = DynamicCache()
+        self._cache: Any = DynamicCache()
         self._forward(ids, (self._mask.cumsum(-1) - 1).clamp(min=0))
 
     def step(self) -> None:
