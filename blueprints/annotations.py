@@ -4,11 +4,12 @@ from pathlib import PurePath
 from typing import Any
 
 import orjson
-from flask import Response, send_file, stream_with_context
+from flask import Response, send_file
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
+from blueprints.kit.downloads import send_zip
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import language
 from blueprints.kit.uploads import Landing, take
@@ -16,7 +17,6 @@ from blueprints.kit.validation import FormModel, Upload, as_error
 from blueprints.kit.waiting import AcceptedView, answer
 from services import pictures
 from services.annotations.uploads import Arrival
-from services.archives import stream_zip
 from services.aside import run_aside
 from services.contracts.accounts import DoneView
 from services.contracts.annotations import (
@@ -190,8 +190,7 @@ def download(path: NamePath, query: DownloadQuery) -> Response:
     if not query.images:
         response = send_file(kept.path.resolve(), "application/x-ndjson", as_attachment=True, download_name=kept.name)
     else:
-        response = Response(stream_with_context(stream_zip(members)), mimetype="application/zip")
-        response.headers.set("Content-Disposition", "attachment", filename=f"{kept.path.stem}.zip")
+        response = send_zip(kept.path.stem, members)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private"
     return response

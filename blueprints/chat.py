@@ -36,7 +36,7 @@ class ChatView(BaseModel):
 
 
 STREAM: dict[int | str, Any] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Frames, then [DONE]"}
+    200: {"content": {"text/event-stream": {}}, "description": "Frames, then [DONE]"}
 }
 
 

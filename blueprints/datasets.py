@@ -3,17 +3,17 @@
 import hashlib
 from typing import Annotated, Any, Literal
 
-from flask import Response, request, stream_with_context
+from flask import Response, request
 from pydantic import BaseModel, Field, field_validator
 
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
+from blueprints.kit.downloads import send_zip
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import now, say
 from blueprints.kit.uploads import keep_upload, take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import AcceptedView, answer
-from services.archives import stream_zip
 from services.contracts.accounts import DoneView
 from services.contracts.datasets import (
     LONGEST_NAME,
@@ -167,10 +167,7 @@ def show_stats(path: DatasetPath) -> dict[str, Any]:
 def download(path: DatasetPath) -> Response:
     """Download the files of a data set as a zip."""
     name, files = datasets.files(path.id, services=services(), identity=me())
-    response = Response(stream_with_context(stream_zip(files)), mimetype="application/zip")
-    response.headers.set("Content-Disposition", "attachment", filename=f"{name}.zip")
-    response.headers["Cache-Control"] = "private"
-    return response
+    return send_zip(name, files)
 
 
 def _uploaded(view: DatasetView, _job: JobView) -> dict[str, Any]:

@@ -24,7 +24,7 @@ bp = make_blueprint("jobs", url_prefix="/api/jobs", about="Work that takes long,
 LOOK_SECONDS = 1.0
 EVENTS: dict[int | str, Any] = {
     200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
         "description": "Events `status`, `progress`, `log` and `artifact`, each with an id",
     },
     204: {"description": "The job has ended and there is no later event"},

@@ -18,6 +18,7 @@ from services.contracts.annotations import (
     ReviewRequest,
 )
 from services.contracts.datasets import DatasetView
+from services.contracts.numbers import FromOne
 from services.domains import annotations
 
 bp = make_blueprint("reviews", url_prefix="/api/annotations", about="Descriptions of pictures, reviewed by people")
@@ -28,7 +29,7 @@ class AnnotationPath(BaseModel):
 
 
 class RowPath(AnnotationPath):
-    n: int = Field(ge=1, description="Number of the row, from 1")
+    n: FromOne = Field(description="Number of the row, from 1")
 
 
 class AnnotationRowShown(AnnotationRow):

@@ -57,7 +57,19 @@ def check() -> tuple[dict[str, Any], int]:
     return body, 200 if well else 503
 
 
-@bp.get("/api/status")
+class StatusView(BaseModel):
+    """What the service can do now."""
+
+    status: str = Field(examples=["ok"])
+    version: str
+    uptime_seconds: int
+    providers: list[str] = Field(description="Those that have a key, the operator's or one's own")
+    jobs: dict[str, int] = Field(examples=[{"completed": 7, "running": 1}])
+    device: dict[str, Any] = Field(examples=[{"engine": "ready", "kind": "cpu", "models": []}])
+    disk: dict[str, int] = Field(examples=[{"free_mb": 67608, "total_mb": 102400}])
+
+
+@bp.get("/api/status", responses={200: StatusView})
 @mark(limit="status")
 def status() -> dict[str, Any]:
     """Tell version, uptime, providers with a key, jobs, device and disk (system 2)."""
@@ -69,7 +81,7 @@ def status() -> dict[str, Any]:
     }
 
 
-@bp.get("/metrics")
+@bp.get("/metrics", responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}})
 @mark(limit="status")
 def read_metrics() -> Response:
     """The metrics of all workers, in Prometheus' text format."""

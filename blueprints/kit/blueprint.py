@@ -31,7 +31,9 @@ class ErrorBody(BaseModel):
         return super().model_json_schema(**options)
 
 
-ERRORS: dict[int | str, Any] = dict.fromkeys((400, 401, 403, 404, 422, 429, 500, 503), ErrorBody)
+ERRORS: dict[int | str, Any] = dict.fromkeys(
+    (400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504), ErrorBody
+)
 
 
 class Blueprint(APIBlueprint):

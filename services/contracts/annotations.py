@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from services.contracts.numbers import FromZero
 from services.contracts.texts import PlainText
 from services.contracts.times import UtcTime
 
@@ -147,7 +148,7 @@ class AnnotationRowsQuery(BaseModel):
     """Which rows of an annotation."""
 
     limit: int = Field(20, ge=1, le=100)
-    after: int = Field(0, ge=0, description="Number of the last row of the page before")
+    after: FromZero = Field(0, description="Number of the last row of the page before")
     review: Review | None = None
 
 

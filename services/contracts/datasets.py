@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.contracts.images import KeptName
+from services.contracts.numbers import FromOne, FromZero
 from services.contracts.times import UtcTime
 
 
@@ -174,8 +175,8 @@ class RowsQuery(BaseModel):
     """Which rows of a data set."""
 
     limit: int = Field(20, ge=1, le=100)
-    after: int = Field(0, ge=0, description="Number of the last row of the page before")
-    version: int | None = Field(None, ge=1, description="Of a processed data set; the newest without")
+    after: FromZero = Field(0, description="Number of the last row of the page before")
+    version: FromOne | None = Field(None, description="Of a processed data set; the newest without")
 
 
 class DatasetRow(BaseModel):

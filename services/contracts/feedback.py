@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from services.contracts.numbers import FromOne
 from services.contracts.times import UtcTime
 
 Kind = Literal["chat", "caption", "transcript", "class"]
@@ -39,7 +40,7 @@ class FeedbackRequest(BaseModel):
     messages: list[FeedbackMessage] = Field([], max_length=1000, description="Of a chat: what was asked")
     file: str = Field("", max_length=255, description="Of a caption, transcript or class: what it was made of")
     annotation_id: str | None = Field(None, max_length=64, description="Of a caption: the annotation it stands in")
-    row: int | None = Field(None, ge=1, description="Its number there")
+    row: FromOne | None = Field(None, description="Its number there")
     model: str = Field("", max_length=256)
     comment: str = Field("", max_length=10_000)
 

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from services.contracts.numbers import FromZero
 from services.contracts.times import UtcTime
 
 JobStatus = Literal["queued", "running", "completed", "failed", "canceled"]
@@ -62,7 +63,7 @@ class JobsView(BaseModel):
 class EventsQuery(BaseModel):
     """Which events of a job to read, oldest first."""
 
-    after: int = Field(0, ge=0, description="Id of the last event that is known")
+    after: FromZero = Field(0, description="Id of the last event that is known")
     type: EventType | None = None
     limit: int = Field(500, ge=1, le=500)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, field_validator
 from services.contracts.datasets import Visible
 from services.contracts.jobs import JobStatus
 from services.contracts.models import Ability
+from services.contracts.numbers import FromOne
 from services.contracts.times import UtcTime
 from services.contracts.training import LoraParameters, Quantization, TrainingRequest
 
@@ -49,7 +50,7 @@ class _More(BaseModel):
 
     name: GivenName | None = Field(None, description="What the result is called; else it has the data set's name")
     description: str = Field("", max_length=2000)
-    dataset_version: int | None = Field(None, ge=1, description="Of a processed data set; else the newest")
+    dataset_version: FromOne | None = Field(None, description="Of a processed data set; else the newest")
     seed: Seed = 42
     warmup_ratio: float = Field(0.03, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0, le=1)

@@ -106,8 +106,8 @@ def test_jobs_are_listed_by_kind_and_status(client: FlaskClient, headers: dict[s
     assert [job["kind"] for job in rest["jobs"]] == ["toys.echo"] and rest["next"] is None
     assert client.get("/api/jobs?status=failed", headers=headers).json["count"] == 1
     assert client.get("/api/jobs?kind=toys.echo", headers=headers).json["count"] == 1
-    for wrong in ("status=odd", "after=nobody"):
-        assert client.get(f"/api/jobs?{wrong}", headers=headers).status_code == 422
+    for wrong in ("jobs?status=odd", "jobs?after=nobody", f"jobs/{page['next']}/log?after={2**70}"):
+        assert client.get(f"/api/{wrong}", headers=headers).status_code == 422
 
 
 def test_events_are_followed_to_the_end(client: FlaskClient, headers: dict[str, str], submit, tmp_path: Path) -> None:
