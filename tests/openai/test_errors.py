@@ -23,7 +23,7 @@ def ask(client: openai.OpenAI, model: str = "demo", **more: Any) -> Any:
 
 @pytest.mark.proves(ANY, "`AuthenticationError` with its `request_id`, and no part of the key told")
 def test_a_wrong_key(target: Target) -> None:
-    client = openai.OpenAI(base_url=f"{target.url}/v1", api_key="sk-not-a-key-of-yours", max_retries=0)
+    client = openai.OpenAI(base_url=f"{target.url}/v1", api_key="sk-not-a-key" + "x" * 34, max_retries=0)
     with pytest.raises(openai.AuthenticationError) as raised:
         client.models.list()
     error = raised.value
