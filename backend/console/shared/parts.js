@@ -19,6 +19,8 @@ export function card(title, right, ...children) {
 /** A labelled control. *hint* says what it takes; `wrong()` on the result marks it. */
 export function field(label, control, hint) {
   control.id ||= freshId("field");
+  // The label that is seen is the one that is heard.
+  control.removeAttribute("aria-label");
   const about = hint ? h("span", { class: "hint", id: `${control.id}-hint` }, hint) : null;
   const wrong = h("span", { class: "wrong", id: `${control.id}-wrong`, hidden: true });
   if (about) control.setAttribute("aria-describedby", about.id);
