@@ -92,11 +92,18 @@ def _speak_together(
         mask[number, longest - len(prompt) :] = 1
     # What the model's own configuration says of sampling and of repeating is left out: the plain likeliest is meant.
     plain = GenerationConfig(  # type: ignore[no-untyped-call]
-        do_sample=False, max_new_tokens=most_tokens, eos_token_id=end, pad_token_id=end or 0, use_cache=True
+        do_sample=False,
+        max_new_tokens=most_tokens,
+        eos_token_id=end,
+        pad_token_id=end or 0,
+        use_cache=True,
+        return_dict_in_generate=True,
+        output_logits=logits,
     )
-    asked = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
     with torch.no_grad():
-        told = model.generate(**asked, generation_config=plain, return_dict_in_generate=True, output_logits=logits)
+        told = model.generate(
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=plain
+        )
     answers = [_until(row, end) for row in told.sequences[:, longest:].tolist()]
     if not logits:
         return [Spoken(answer) for answer in answers]

@@ -96,8 +96,8 @@ def _to_gguf(asked: Merging, part: Path, base_gguf: Path | None) -> str:
     """Write the file, and leave of the safetensors what no engine needs; the type of its numbers."""
     name = f"{asked.out.name}-{asked.gguf_type}.gguf"
     merged_gguf.write(part, part / name, base_gguf=base_gguf, form=asked.gguf_type)
-    for weights in (*part.glob("*.safetensors"), *part.glob("*.safetensors.index.json")):
-        weights.unlink()
+    for other in (*part.glob("*.safetensors*"), part / base_weights.CONFIG, part / "generation_config.json"):
+        other.unlink(missing_ok=True)
     return asked.gguf_type.upper()
 
 
