@@ -11,6 +11,7 @@ from flask_openapi3 import OpenAPI
 
 from blueprints.kit.blueprint import Blueprint
 from blueprints.kit.marks import mark
+from blueprints.openai.shapes import inlined_schema
 
 PAGE_DIR = Path(__file__).parent / "docs_page"
 PAGE_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
@@ -65,7 +66,17 @@ def build(app: Flask) -> dict[str, Any]:
                 operation["responses"].pop("422", None)
             _mark_public(app, path, operation)
     _show_both_bodies(spec["paths"])
+    _show_json_beside_forms(app, spec["paths"])
     return spec
+
+
+def _show_json_beside_forms(app: Flask, paths: dict[str, Any]) -> None:
+    """Views that take a form may say that they take JSON in its place."""
+    for rule in app.url_map.iter_rules():
+        model = getattr(app.view_functions.get(rule.endpoint), "also_json", None)
+        if model is not None:
+            content = paths[readable(rule.rule)]["post"]["requestBody"]["content"]
+            content["application/json"] = {"schema": inlined_schema(model)}
 
 
 def _show_both_bodies(paths: dict[str, Any]) -> None:

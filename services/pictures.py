@@ -36,6 +36,7 @@ KEYWORD = b"parameters"
 LONGEST_NOTE = 2**20
 # Zlib's third step writes a photo at twice the speed of its sixth, for a file a few hundredths larger.
 PNG_EFFORT = 3
+USUAL_QUALITY = 90
 
 
 def read(source: bytes | Path, *, max_pixels: int, field: str = "image", kinds: Collection[str] = PHOTOS) -> "Image":
@@ -85,6 +86,19 @@ def png(image: "Image", parameters: dict[str, Any] | None = None) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=PNG_EFFORT)
     return with_parameters(file.getvalue(), parameters) if parameters else file.getvalue()
+
+
+def recoded(data: bytes, form: str, *, quality: int | None, max_pixels: int) -> bytes:
+    """The picture in *data* as a file of *form*: `png`, `jpeg` or `webp`; as it is where it is that already."""
+    media_type = f"image/{form}"
+    if filetypes.media_type(data[: filetypes.HEAD_BYTES]) == media_type and quality is None:
+        return data
+    image = read(data, max_pixels=max_pixels)
+    if form == "png":
+        return png(image)
+    file = io.BytesIO()
+    image.save(file, FORMATS[media_type], quality=quality or USUAL_QUALITY)
+    return file.getvalue()
 
 
 def with_parameters(data: bytes, parameters: dict[str, Any]) -> bytes:

@@ -26,12 +26,17 @@ class DeletedView(BaseModel):
 
 def whole_or_streamed(view: type[BaseModel], what: str) -> dict[int | str, Any]:
     """What a route that also streams documents as its answers."""
-    schema = view.model_json_schema()
     content = {
-        "application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))},
+        "application/json": {"schema": inlined_schema(view)},
         "text/event-stream": {},
     }
     return {200: {"description": what, "content": content}}
+
+
+def inlined_schema(view: type[BaseModel]) -> Any:
+    """The schema of *view*, with the parts that it refers to inside of it."""
+    schema = view.model_json_schema()
+    return _inlined(schema, schema.pop("$defs", {}))
 
 
 def _inlined(schema: Any, parts: dict[str, Any]) -> Any:

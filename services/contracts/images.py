@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -37,6 +37,7 @@ Steps = Annotated[Count | None, BeforeValidator(_empty_as_none)]
 Guidance = Annotated[Scale | None, BeforeValidator(_empty_as_none)]
 Seed = Annotated[Number | None, BeforeValidator(_any_seed_as_none)]
 KeptName = Annotated[str, Field(pattern=r"^[0-9a-f]{32}\.[a-z0-9]{2,5}$")]
+PictureFormat = Annotated[Literal["png", "jpeg", "webp"] | None, BeforeValidator(_empty_as_none)]
 
 
 class ImageRequest(BaseModel):
@@ -75,6 +76,8 @@ class ImageRequest(BaseModel):
     )
     image: KeptName | None = Field(None, description="The name of a kept picture that is to be changed")
     config_id: str | None = Field(None, max_length=64, description="A stored configuration that is to be used")
+    output_format: PictureFormat | None = Field(None, description="`png`, `jpeg` or `webp`; empty keeps the model's")
+    output_compression: int | None = Field(None, ge=0, le=100, description="The quality of a `jpeg` or `webp`")
 
     @property
     def ability(self) -> Ability:

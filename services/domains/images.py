@@ -67,13 +67,15 @@ def _keep(
     picture: Picture, batch: Batch, request: ImageRequest, result: ImageResult, services: "Services"
 ) -> ImageFile:
     """*picture* as a file of *batch*; a PNG says in itself how it was made."""
+    most, data = services.settings.max_image_pixels, picture.data
     try:
-        media_type, width, height = pictures.measure(picture.data, max_pixels=services.settings.max_image_pixels)
+        if request.output_format:
+            data = pictures.recoded(data, request.output_format, quality=request.output_compression, max_pixels=most)
+        media_type, width, height = pictures.measure(data, max_pixels=most)
     except ServiceError as error:
         raise UpstreamFailed(
             "The model's picture cannot be read; try again.", "模型返回的图片无法读取，请重试。", kind="broken_picture"
         ) from error
-    data = picture.data
     if media_type == "image/png":
         own = {"prompt": request.prompt, "width": width, "height": height, "seed": picture.seed, "n": 1}
         data = pictures.with_parameters(data, result.parameters | own | _made_by(result))
