@@ -51,7 +51,7 @@ class OpenAIFileForm(FormModel):
 
 
 class OpenAIFilePath(BaseModel):
-    file_id: str = Field(max_length=256, examples=["file-0123456789abcdef01234567"])
+    file_id: str = Field(max_length=256, json_schema_extra={"example": "file-0123456789abcdef01234567"})
 
 
 class OpenAIFileView(BaseModel):

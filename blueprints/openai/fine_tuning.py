@@ -38,7 +38,7 @@ OWN_WORDS = {"base_model": "model", "dataset_path": "training_file", "validation
 
 
 class FineTuningPath(BaseModel):
-    job_id: str = Field(max_length=64, examples=["ftjob-550e8400-e29b-41d4-a716-446655440000"])
+    job_id: str = Field(max_length=64, json_schema_extra={"example": "ftjob-550e8400-e29b-41d4-a716-446655440000"})
 
     @property
     def task_id(self) -> str:
