@@ -41,7 +41,7 @@ class LlamaCpp(Engine, ChatModel):
     @classmethod
     def rows_of(cls, folder: ModelFolder) -> Iterator[CatalogRow]:
         if any(folder.path.glob("*.gguf")):
-            yield folder.row(cls.name, ["chat"], "A chat model in a GGUF file")
+            yield folder.row(cls.name, ["chat", "training"], "A chat model in a GGUF file")
 
     def load(self) -> None:
         import xllamacpp

@@ -38,7 +38,7 @@ class TransformersText(Engine, ChatModel):
         if not folder.architecture.endswith(CAUSAL) or not folder.has("tokenizer.json"):
             return
         if any(folder.path.glob("*.safetensors")) and not any(folder.path.glob("*.gguf")):
-            yield folder.row(cls.name, ["chat"], "A language model in safetensors")
+            yield folder.row(cls.name, ["chat", "training"], "A language model in safetensors")
 
     def load(self) -> None:
         import torch

@@ -108,7 +108,7 @@ def test_a_gguf_file_in_a_folder_is_a_chat_model(tmp_path: Path) -> None:
     (tmp_path / "mine" / "mine-q4.gguf").write_bytes(b"GGUF")
     (tmp_path / "empty").mkdir()
     (row,) = rows_under(tmp_path)
-    assert (row.id, row.engine, row.abilities) == ("mine", "llama_cpp", ["chat"])
+    assert (row.id, row.engine, row.abilities) == ("mine", "llama_cpp", ["chat", "training"])
 
 
 def test_a_chat_that_was_given_up_is_waited_for(chat_models: Path) -> None:
