@@ -206,6 +206,6 @@ def test_the_same_key_paints_once(client: FlaskClient, services: Services) -> No
 
 
 def test_the_document_shows_both_bodies(client: FlaskClient) -> None:
-    paths = client.get("/openapi/openapi.json").json["paths"]
+    paths = client.get("/openapi.json").json["paths"]
     for path in (EDIT, "/v1/vision/classify", "/v1/vision/detect", "/v1/vision/faces"):
         assert paths[path]["post"]["requestBody"]["content"].keys() == {"multipart/form-data", "application/json"}
