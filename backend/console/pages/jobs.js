@@ -52,7 +52,7 @@ async function read(status, pages, signal) {
 function drawJobs(place, { jobs, next }, draw, state) {
   Object.assign(state, { place, isAlive: jobs.some((job) => !hasEnded(job)) });
   if (!jobs.length) return put(place, card(null, null, empty("jobs", t("jobs.empty"), t("jobs.empty_about"))));
-  const rows = jobs.map((job) => [h("button", { type: "button", class: "quiet small", onclick: () => showJob(job) }, tOr(`kind.${job.kind}`, job.kind)), statusTag(job.status), progressOf(job), time(job.created_at), h("div", { class: "row" }, actions(job, draw))]);
+  const rows = jobs.map((job) => [h("button", { type: "button", class: "link", onclick: () => showJob(job) }, tOr(`kind.${job.kind}`, job.kind)), statusTag(job.status), progressOf(job), time(job.created_at), h("div", { class: "row" }, actions(job, draw))]);
   const more = next ? h("div", { class: "row end" }, button(t("do.more"), { onclick: (event) => busy(event.currentTarget, () => { state.pages += 1; return draw(); }) })) : null;
   return put(place, h("div", { class: "stack" }, table(t("page.jobs"), [[t("jobs.what"), "lead"], [t("models.state"), ""], [t("train.progress"), ""], [t("field.when"), ""], ["", "actions"]], rows), more));
 }

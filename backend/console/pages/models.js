@@ -54,7 +54,7 @@ function byName(pull) {
     pull(name.value.trim());
     name.value = "";
   };
-  return h("form", { class: "card", onsubmit: submit }, h("div", { class: "row top" }, h("div", { class: "grow" }, field(t("models.by_name"), name, t("models.by_name_hint"))), h("button", { class: "primary", type: "submit", style: { marginTop: "1.65rem" } }, icon("down"), t("models.pull"))));
+  return h("form", { class: "card", onsubmit: submit }, h("div", { class: "row start" }, h("div", { class: "grow" }, field(t("models.by_name"), name, t("models.by_name_hint"))), h("button", { class: "primary", type: "submit", style: { marginTop: "1.65rem" } }, icon("down"), t("models.pull"))));
 }
 
 async function drawCatalog(signal, pull) {
@@ -91,7 +91,7 @@ async function drawTrained(signal, place) {
   const forget = async (model) => {
     if (await confirmed(t("models.forget_sure", { name: model.name }), t("do.delete"))) await remove(`/api/v1/models/${encodeURIComponent(model.id)}`).then(again, tellError);
   };
-  const rows = models.map((model) => [h("button", { type: "button", class: "quiet small", onclick: () => showCard(model.id) }, model.name), model.base_model, `${number(model.size_mb, 1)} MB`, time(model.created_at), h("div", { class: "row" }, h("a", { class: "button small", href: `#/chat?model=${encodeURIComponent(model.id)}` }, t("page.chat")), iconButton("down", t("do.download"), { onclick: () => download(`/api/v1/models/${encodeURIComponent(model.id)}/download`, `${model.name}.zip`).catch(tellError) }), iconButton("bin", t("do.delete"), { kind: "quiet small square danger", onclick: () => forget(model) }))]);
+  const rows = models.map((model) => [h("button", { type: "button", class: "link", onclick: () => showCard(model.id) }, model.name), model.base_model, `${number(model.size_mb, 1)} MB`, time(model.created_at), h("div", { class: "row" }, h("a", { class: "button small", href: `#/chat?model=${encodeURIComponent(model.id)}` }, t("page.chat")), iconButton("down", t("do.download"), { onclick: () => download(`/api/v1/models/${encodeURIComponent(model.id)}/download`, `${model.name}.zip`).catch(tellError) }), iconButton("bin", t("do.delete"), { kind: "quiet small square danger", onclick: () => forget(model) }))]);
   return table(t("models.trained"), [[t("data.name"), "lead"], [t("train.base"), ""], [t("models.size"), "number"], [t("field.when"), ""], ["", "actions"]], rows);
 }
 

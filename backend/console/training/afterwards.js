@@ -74,7 +74,8 @@ function measure(model, signal) {
   }
   get(`/api/v1/models/${encodeURIComponent(model.model)}`, signal).then((known) => {
     if (Object.keys(known.evaluation ?? {}).length) put(told, sideBySide(known.evaluation));
-  }, () => put(told, h("p", { class: "muted small" }, t("train.evaluate_about"))));
+  }, () => {});
+  put(told, h("p", { class: "muted small" }, t("train.evaluate_about")));
   return card(t("train.measured"), go, told);
 }
 
@@ -90,12 +91,13 @@ function sideBySide(found) {
   const names = [...new Set([...Object.keys(base), ...Object.keys(tuned)])].filter((name) => typeof (tuned[name] ?? base[name]) === "number");
   if (!names.length) return h("pre", { class: "mono" }, JSON.stringify(found, null, 1));
   const rows = names.map((name) => [tOr(`measure.${name}`, name), number(base[name], 4), h("b", {}, number(tuned[name], 4))]);
-  return table(t("train.measured"), [[t("train.measure"), "lead"], [t("train.base"), "number"], [t("train.tuned"), "number"]], rows);
+  const words = found.rows ? h("p", { class: "small muted" }, t("train.on_rows", { n: number(found.rows), split: found.split ?? "" })) : null;
+  return h("div", { class: "stack tight" }, table(t("train.measured"), [[t("train.measure"), "lead"], [t("train.base"), "number"], [t("train.tuned"), "number"]], rows), words);
 }
 
 function merge(state, signal) {
   const told = h("div", { "aria-live": "polite" });
-  const output = h("input", { required: true, value: `models/merged/${state.model.name}` });
+  const output = h("input", { required: true, value: `models/merged/${state.model.name.replace(/[^\p{L}\p{N}._-]+/gu, "-")}` });
   const go = h("button", { type: "submit", class: "small" }, t("train.merge"));
   async function submit(event) {
     event.preventDefault();
@@ -105,7 +107,7 @@ function merge(state, signal) {
       try {
         const answer = await post("/api/llm-finetuning/merge", { task_id: state.task_id, output_path: output.value.trim() }, { headers: { Prefer: "respond-async" }, signal });
         const done = ["completed", "failed"].includes(answer.status) ? answer : await finished(answer.task_id, bar, signal);
-        put(told, h("p", {}, icon("check"), t("train.merged", { path: done.output_path ?? answer.output_path ?? "" })), done.parity ? h("pre", { class: "mono" }, JSON.stringify(done.parity, null, 1)) : null);
+        put(told, h("p", {}, icon("check"), t("train.merged", { path: done.output_path ?? done.path ?? "" })), done.parity ? h("pre", { class: "mono" }, JSON.stringify(done.parity, null, 1)) : null);
       } catch (error) {
         put(told, problem(error));
       }

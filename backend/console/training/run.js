@@ -68,7 +68,7 @@ export class Run {
     ];
     put(this.figures, told.filter(([value]) => value !== null).map(([value, words]) => figure(value, words)));
     if (state.progress) this.bar.value = state.progress;
-    put(this.curve, lossCurve(this.history));
+    put(this.curve, this.history.length ? lossCurve(this.history, Math.max(280, this.curve.clientWidth || 720)) : h("p", { class: "muted small" }, t("train.curve_none")));
   }
 
   /** What the socket tells: numbers at once, and the whole state where the status changed. */
