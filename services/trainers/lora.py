@@ -6,6 +6,7 @@ from top to bottom: check, rows, model, loop, adapter.
 
 import hashlib
 import time
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,8 +49,8 @@ class Lora(Trainer):
         inputs.refuse_remote_code(run.base, run.base_row.id)
         shapes = base_weights.shapes(run.base)
         train, validation = _rows(run, lora_rows.tokenizer(run.base))
-        longest = max(len(row) for row in train.rows)
-        needed = lora_memory.needed_mb(shapes, run.request, longest=longest, gpu=memory.GPU.exists())
+        lengths = [len(row) for row in train.rows]
+        needed = lora_memory.needed_mb(shapes, run.request, lengths=lengths, gpu=memory.GPU.exists())
         return Estimate(
             rows=len(train.rows) + len(validation.rows),
             longest=max(train.longest, validation.longest),
@@ -65,7 +66,9 @@ class Lora(Trainer):
         if count > 1 and not run.request.quantization:
             base_weights.loadable(run.base, models_dir=run.settings.models_dir, tell=run.job.log)
             return lora_launch.launch(run, count)
-        with lora_model.memory_told():
+        with lora_model.memory_told(), warnings.catch_warnings():
+            # What libraries say of each other's next version is no line of a job's log.
+            warnings.simplefilter("ignore", FutureWarning)
             return Recipe(run).train()
 
 

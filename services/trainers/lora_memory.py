@@ -1,5 +1,7 @@
 """About how much memory a LoRA run takes, from the shapes of its weights alone; nothing is loaded."""
 
+from collections.abc import Sequence
+
 from services.contracts.training import TrainingRequest
 from services.errors import Unavailable
 from services.trainers.memory import MIB, available_mb
@@ -18,8 +20,8 @@ LEARNING_BYTES = 16
 Shapes = dict[str, tuple[int, ...]]
 
 
-def needed_mb(shapes: Shapes, request: TrainingRequest, *, longest: int, gpu: bool) -> float:
-    """About what a run takes whose base has *shapes* and whose longest row has *longest* tokens."""
+def needed_mb(shapes: Shapes, request: TrainingRequest, *, lengths: Sequence[int], gpu: bool) -> float:
+    """About what a run takes whose base has *shapes* and whose rows have *lengths* in tokens."""
     linear = {name: shape for name, shape in shapes.items() if len(shape) == 2 and not _is_words(name)}
     words = [shape for name, shape in shapes.items() if len(shape) == 2 and _is_words(name)]
     others = sum(_product(shape) for shape in shapes.values()) - sum(_product(shape) for shape in linear.values())
@@ -30,7 +32,7 @@ def needed_mb(shapes: Shapes, request: TrainingRequest, *, longest: int, gpu: bo
     width = min((min(shape) for shape in words), default=min((min(s) for s in linear.values()), default=1))
     widest = max((max(shape) for shape in linear.values()), default=1)
     layers = max(sum(name.endswith((".q_proj.weight", "attn_q.weight")) for name in shapes), 1)
-    tokens = request.batch_size * (request.max_length if request.packing else min(longest, request.max_length))
+    tokens = _tokens_of_step(request, lengths)
     kept = (KEPT_WIDTHS * width + KEPT_WIDEST * widest) * full
     a_token = kept + layers * width * full if request.gradient_checkpointing else kept * layers
     said = max((max(shape) for shape in words), default=0) * 4 * KEPT_OF_WORDS
@@ -51,6 +53,13 @@ def check(needed: float) -> float:
         available=round(available),
         details={"reason": "out_of_memory", "needed_mb": round(needed), "available_mb": round(available)},
     )
+
+
+def _tokens_of_step(request: TrainingRequest, lengths: Sequence[int]) -> int:
+    """The most tokens that are before the model at once."""
+    if request.packing:
+        return min(request.batch_size * request.max_length, sum(lengths))
+    return sum(sorted(min(length, request.max_length) for length in lengths)[-request.batch_size :])
 
 
 def _is_words(name: str) -> bool:

@@ -297,7 +297,7 @@ def test_checking_loads_no_weights_and_no_torch(tiny_llama: Path, tmp_path: Path
     program = (
         "import sys; from pathlib import Path; from services.trainers import base_weights, lora_rows, lora_memory;"
         "from tests.language_models import asked; folder = Path(sys.argv[1]); lora_rows.tokenizer(folder).ids(['a']);"
-        "lora_memory.check(lora_memory.needed_mb(base_weights.shapes(folder), asked(), longest=9, gpu=False));"
+        "lora_memory.check(lora_memory.needed_mb(base_weights.shapes(folder), asked(), lengths=[9], gpu=False));"
         "print('torch' in sys.modules, 'transformers' in sys.modules)"
     )
     ran = subprocess.run(

@@ -20,12 +20,13 @@ def llama_shapes(layers: int, width: int, inner: int, words: int) -> dict[str, t
     return found
 
 
+SHORT = [50] * 8
 STARTER = llama_shapes(30, 576, 1536, 49152)
 
 
 def test_the_starter_models_run_takes_about_what_was_measured() -> None:
     """Eight rows of about a hundred tokens: 3.2 GB at the peak, measured on two cores."""
-    told = needed_mb(STARTER, asked(batch_size=8, max_length=512), longest=105, gpu=False)
+    told = needed_mb(STARTER, asked(batch_size=8, max_length=512), lengths=[105] * 20, gpu=False)
     assert 2400 < told < 4400
 
 
@@ -43,20 +44,20 @@ SMALLER = {
 
 @pytest.mark.parametrize("name", sorted(LARGER))
 def test_what_takes_more_is_said_to(name: str) -> None:
-    plain = needed_mb(STARTER, asked(max_length=512), longest=100, gpu=False)
-    assert needed_mb(STARTER, asked(**{"max_length": 512, **LARGER[name]}), longest=100, gpu=False) > plain
+    plain = needed_mb(STARTER, asked(max_length=512), lengths=[100] * 64, gpu=False)
+    assert needed_mb(STARTER, asked(**{"max_length": 512, **LARGER[name]}), lengths=[100] * 64, gpu=False) > plain
 
 
 @pytest.mark.parametrize("name", sorted(SMALLER))
 def test_what_takes_less_is_said_to(name: str) -> None:
-    plain = needed_mb(STARTER, asked(max_length=512), longest=100, gpu=False)
-    assert needed_mb(STARTER, asked(**{"max_length": 512, **SMALLER[name]}), longest=100, gpu=False) < plain
+    plain = needed_mb(STARTER, asked(max_length=512), lengths=[100] * 64, gpu=False)
+    assert needed_mb(STARTER, asked(**{"max_length": 512, **SMALLER[name]}), lengths=[100] * 64, gpu=False) < plain
 
 
 def test_four_bits_take_less_than_eight_and_a_gpu_half() -> None:
-    eight, four = (needed_mb(STARTER, asked(quantization=kind), longest=50, gpu=False) for kind in ("int8", "int4"))
+    eight, four = (needed_mb(STARTER, asked(quantization=kind), lengths=SHORT, gpu=False) for kind in ("int8", "int4"))
     assert four < eight
-    assert needed_mb(STARTER, asked(), longest=50, gpu=True) < needed_mb(STARTER, asked(), longest=50, gpu=False)
+    assert needed_mb(STARTER, asked(), lengths=SHORT, gpu=True) < needed_mb(STARTER, asked(), lengths=SHORT, gpu=False)
 
 
 def test_more_than_there_is_is_refused_in_both_languages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,3 +67,11 @@ def test_more_than_there_is_is_refused_in_both_languages(monkeypatch: pytest.Mon
         lora_memory.check(1001)
     assert caught.value.details == {"reason": "out_of_memory", "needed_mb": 1001, "available_mb": 1000}
     assert "1001 MB" in caught.value.say("en") and "1001 MB" in caught.value.say("zh")
+
+
+def test_packing_takes_no_more_than_all_rows_do() -> None:
+    packed, plain = (
+        needed_mb(STARTER, asked(max_length=512, packing=packing), lengths=[30] * 4, gpu=False)
+        for packing in (True, False)
+    )
+    assert packed == plain
