@@ -129,11 +129,11 @@ def evaluate_held_out(
     """
     with open_pictures(dataset, settings) as source:
         part, listed = image_parts.part(source.pictures, seed).judges
-        labelled = ((_data(source, picture), picture.label) for picture in listed)
+        labelled = ((picture_data(source, picture), picture.label) for picture in listed)
         return part, evaluate_classifier(folder, labelled, settings, check=check)
 
 
-def _data(source: LabelledPictures, picture: Labelled) -> bytes:
+def picture_data(source: LabelledPictures, picture: Labelled) -> bytes:
     """The bytes of *picture*; none where they cannot be read, which are skipped as a broken picture is."""
     try:
         return source.data(picture)

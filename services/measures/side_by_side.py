@@ -2,9 +2,7 @@
 
 import random
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +15,7 @@ from services.datasets.store import Located
 from services.datasets.tokens import Tokens
 from services.errors import Conflict
 from services.measures import held_out, language, speaking
-from services.measures.classes import evaluate_classifier
+from services.measures.classes import evaluate_classifier, picture_data
 from services.measures.held_out import HeldOut
 from services.settings import Settings
 from services.trainers import base_weights, image_parts, lora_rows
@@ -151,7 +149,7 @@ def of_classes(asked: Measuring) -> Evaluation:
         def measure(folder: Path, stage: str, start: float) -> dict[str, Any]:
             asked.job.progress(start, stage=stage, rows=len(listed))
             tell = _telling(asked.job, start)
-            read = _read(source, listed)
+            read = ((picture_data(source, picture), picture.label) for picture in listed)
             return evaluate_classifier(folder, read, asked.settings, check=lambda done: tell(done / len(listed))).told()
 
         base, tuned = measure(asked.base, "base", 0.05), measure(asked.folder, "tuned", 0.5)
@@ -175,15 +173,6 @@ def _pictures(asked: Measuring, source: LabelledPictures) -> tuple[str, list[Lab
         return split, listed
     chosen = sorted(random.Random(asked.request.seed).sample(range(len(listed)), most))
     return split, [listed[number] for number in chosen]
-
-
-def _read(source: LabelledPictures, listed: list[Labelled]) -> Iterator[tuple[bytes, str]]:
-    for picture in listed:
-        try:
-            data = source.data(picture)
-        except (OSError, zipfile.BadZipFile, zlib.error):
-            data = b""  # Nobody can read it, and so it is counted as skipped.
-        yield data, picture.label
 
 
 def _facts(asked: Measuring, began: float) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from services.errors import Unavailable
 from services.trainers import lora_model
 
 
-def merge(base: Path, adapter: Path, out: Path) -> str:
+def merge(base: Path, adapter: Path, out: Path, *, full: bool = False) -> str:
     """Write the model in *base* with *adapter* in it to *out*, as safetensors in the base's own dtype, which is told.
 
+    *full* keeps fp32, for what rounds it in a way of its own.
     What belongs to the tokenizer and tells how prompts were worded goes with it. Raises Unavailable for an adapter
     that does not fit.
     """
@@ -22,7 +23,11 @@ def merge(base: Path, adapter: Path, out: Path) -> str:
     auto: Any = transformers.AutoModelForCausalLM
     with torch.no_grad():
         plain = auto.from_pretrained(
-            base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="auto"
+            base,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32 if full else "auto",
         )
         dtype = str(plain.dtype).removeprefix("torch.")
         try:

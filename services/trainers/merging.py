@@ -56,7 +56,7 @@ def run(asked: Merging) -> Merged:
     base = base_weights.loadable(asked.base, models_dir=asked.settings.models_dir, tell=asked.job.log)
     with checkpoints.drafted(asked.out) as part, full_disk_told():
         asked.job.progress(0.1, stage="merging")
-        dtype = merge.merge(base, asked.adapter, part)
+        dtype = merge.merge(base, asked.adapter, part, full=asked.format == "gguf")
         tokens = lora_rows.tokenizer(part)
         if asked.format == "gguf":
             asked.job.progress(0.3, stage="writing")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.contracts.evaluation import EvaluateRequest, Evaluation
+from services.contracts.training import TrainingRequest
 from services.datasets.reading import Limits
 from services.datasets.store import Located
 from services.errors import Conflict, Invalid
@@ -15,6 +16,7 @@ from services.settings import Settings
 from services.trainers import lora_rows
 from services.trainers.base import Run, Trained, find_trainer
 from tests.language_models import asked, located, row_of
+from tests.taught_pictures import colour_files, put_folder
 
 # One thing to learn: the answer to every question.
 ROWS = [{"instruction": f"Question {number}?", "output": "owls"} for number in range(40)]
@@ -106,6 +108,27 @@ def test_a_merged_model_is_measured_like_its_adapter(trained: tuple[Run, Trained
     found = measure(run, folder=tmp_path / "merged", adapter=False)
     assert found.tuned["loss"] == pytest.approx(measure(run).tuned["loss"], abs=1e-4)
     assert found.better == "tuned"
+
+
+def test_classifiers_are_measured_on_pictures_that_were_not_learned(
+    tiny_bases: Path, tmp_path: Path, settings_here: Settings
+) -> None:
+    base, dataset = tiny_bases / "tiny-resnet", put_folder(tmp_path / "colours", colour_files())
+    words: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": 0.01, "freeze_backbone": False}
+    request = TrainingRequest(trainer="image_classifier", base_model="tiny-resnet", dataset_path="x", **words)
+    row = row_of(base, "classifier")
+    run = Run(request, base, row, dataset, tmp_path / "run", settings_here)
+    left = find_trainer("image_classifier").train(run)
+    found = side_by_side.of_classes(
+        Measuring(run.final, base, False, dataset, True, EvaluateRequest(), settings_here, parts_seed=request.seed)
+    )
+    assert (found.kind, found.split, found.rows, found.better) == ("classes", "test", 3, "tuned")
+    assert (found.tuned["accuracy"], found.tuned["f1_score"]) == (left.metrics["accuracy"], left.metrics["f1_score"])
+    assert found.base["accuracy"] == 0, "it knows other classes alone"
+    few = side_by_side.of_classes(
+        Measuring(run.final, base, False, dataset, False, EvaluateRequest(max_rows=5), settings_here)
+    )
+    assert (few.split, few.rows) == ("train", 5)
 
 
 def test_the_last_answer_is_what_is_asked(tiny_llama: Path, tmp_path: Path, settings_here: Settings) -> None:
