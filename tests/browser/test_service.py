@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.chromium import Visitor, visit
 from tests.browser.conftest import NO_LIMITS
 from tests.fakes.vendor import VendorFake
-from tests.live import LiveServer
+from tests.live import LiveServer, wait_for
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_provider_is_added_tried_and_deleted(user: Visitor, openai_fake: Vendo
     page.get_by_role("button", name="Add a provider").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Name").fill("my openai")
-    dialog.get_by_label("Provider").select_option("openai_like")
+    dialog.get_by_label("Provider", exact=True).select_option("openai_like")
     dialog.get_by_label("API key").fill("sk-wrong-000000000000")
     dialog.get_by_label("Model").fill("gpt-4o-mini")
     dialog.get_by_label("Address").fill(openai_fake.base_url)
@@ -105,6 +105,8 @@ def test_a_key_is_shown_once_and_revoked(user: Visitor) -> None:
 def test_usage_and_what_is_stored_are_shown(user: Visitor) -> None:
     asked = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
     user.ask("POST", "/api/chat/completions", **asked)
+    # What was used is written in batches.
+    wait_for(lambda: user.ask("GET", "/api/usage")["usage"], what="the call to be counted")
     page = user.open("usage")
     expect(page.get_by_role("row").filter(has_text="smollm2-135m-instruct")).to_be_visible()
     page.get_by_role("tab", name="Day").click()

@@ -78,7 +78,7 @@ const isHere = (model) => ["Local", "local", "本地"].includes(model.provider);
 function catalogRow(model, pull) {
   const state = model.available ? h("span", { class: "tag good" }, t("models.ready")) : h("span", { class: `tag ${model.installed ? "warn" : ""}` }, t(model.installed ? "models.no_key" : "models.not_installed"));
   const act = model.pullable && !model.installed && mayManage() ? button(t("models.pull"), { name: "down", kind: "small", "aria-label": t("models.pull_name", { id: model.id }), onclick: (event) => { event.currentTarget.disabled = true; pull(model.id); } }) : null;
-  return [h("div", {}, h("div", {}, model.name), h("code", { class: "muted" }, model.id), model.description ? h("div", { class: "small muted" }, model.description) : null), model.abilities.map((one) => tOr(`ability.${one}`, one)).join(", "), model.provider, model.size_mb ? `${number(model.size_mb)} MB` : "–", state, h("div", { class: "row" }, act)];
+  return [h("div", {}, h("div", {}, model.name), h("code", { class: "muted" }, model.id), model.description ? h("div", { class: "small muted" }, model.description) : null), model.abilities.map((one) => tOr(`ability.${one}`, one)).join(", "), isHere(model) ? t("models.here") : model.provider, model.size_mb ? `${number(model.size_mb)} MB` : "–", state, h("div", { class: "row" }, act)];
 }
 
 async function drawTrained(signal, place) {
