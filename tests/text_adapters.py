@@ -31,3 +31,64 @@ def text_adapters(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) ->
         name: make_adapter(tiny_llama, folder / name, seed=seed, strength=0.5)
         for seed, name in enumerate(("one", "two"))
     }
+
+
+SHORT = "short"
+
+
+@pytest.fixture(scope="session")
+def short_gguf(tmp_path_factory: pytest.TempPathFactory, chat_models: Path) -> Path:
+    """A models folder with `short`: the first two layers of the starter, whole numbers of bf16 in a GGUF file of fp32.
+
+    Transformers and llama.cpp then compute with the same weights, and may be compared token by token.
+    """
+    folder = tmp_path_factory.mktemp("short-models")
+    (folder / SHORT).mkdir()
+    (whole,) = (chat_models / "smollm2-135m-instruct").glob("*.gguf")
+    write_first_layers(whole, folder / SHORT / "short.gguf", layers=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def short_base(short_gguf: Path) -> Path:
+    """The same in the form of transformers."""
+    from services.trainers import base_weights
+
+    return base_weights.loadable(short_gguf / SHORT, models_dir=short_gguf)
+
+
+@pytest.fixture(scope="session")
+def gguf_adapters(tmp_path_factory: pytest.TempPathFactory, short_base: Path) -> dict[str, Path]:
+    """Three adapters of `short` by name, for peft and for llama.cpp."""
+    from services.adapters.gguf import write_gguf_adapter
+
+    folder = tmp_path_factory.mktemp("gguf-adapters")
+    found = {}
+    for seed, name in enumerate(("one", "two", "three")):
+        found[name] = make_adapter(short_base, folder / name, seed=seed, strength=0.1)
+        write_gguf_adapter(found[name], short_base, found[name] / "adapter.gguf")
+    return found
+
+
+def write_first_layers(whole: Path, out: Path, *, layers: int) -> None:
+    """Copy a GGUF model's keys and its first *layers* to *out*."""
+    import gguf
+    import torch
+
+    reader = gguf.GGUFReader(whole)
+    writer = gguf.GGUFWriter(out, "llama")
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name in {"general.architecture", "general.file_type"}:
+            continue
+        value = layers if field.name.endswith(".block_count") else field.contents()
+        inner = field.types[1] if len(field.types) > 1 else None
+        writer.add_key_value(field.name, value, field.types[0], sub_type=inner)
+    for tensor in reader.tensors:
+        if tensor.name.startswith("blk.") and int(tensor.name.split(".")[1]) >= layers:
+            continue
+        plain = torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type).copy())
+        writer.add_tensor(tensor.name, plain.bfloat16().float().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
