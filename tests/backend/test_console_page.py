@@ -89,7 +89,7 @@ def test_the_page_is_asked_for_anew_and_answered_shortly(client: FlaskClient) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["../app.py", "%2e%2e/app.py", "..%2fapp.py", "%2fetc/passwd", "shared/../../app.py", "nothing.js", "shared"],
+    ["../app.py", "%2e%2e/app.py", "..%2fapp.py", "shared/../../app.py", "nothing.js", "shared"],
 )
 def test_nothing_outside_is_served(client: FlaskClient, name: str) -> None:
     answer = client.get(f"/console/{version_of_files()}/{name}")
