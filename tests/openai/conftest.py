@@ -26,6 +26,8 @@ from tests.live import LiveServer
 from tests.openai.table import Table
 
 CHAT, EMBED = "smollm2-135m-instruct", "all-minilm-l6-v2"
+HEAR, SPEAK = "whisper-base", "piper-en-us-joe"
+CLASSIFY, FACES = "efficientnet-lite0", "dlib-faces"
 SECONDS = 120
 
 
@@ -50,16 +52,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def compat_models(chat_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with the starter's chat model and its embedder."""
+def compat_models(
+    chat_models: Path, sound_models: Path, face_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A models folder with the starter set: chat, embeddings, an ear, a voice, faces and what pictures show."""
     folder = tmp_path_factory.mktemp("compat-models")
     settings = Settings(
         _env_file=None, secret_key="x" * 32, instance_dir=tmp_path_factory.mktemp("pull"), models_dir=folder
     )
     assembled = assemble(settings)
-    models.pull(PullRequest(model=EMBED), services=assembled)
+    for name in (EMBED, CLASSIFY):
+        models.pull(PullRequest(model=name), services=assembled)
     assembled.close()
     (folder / CHAT).symlink_to(chat_models / CHAT)
+    for name in (HEAR, SPEAK):
+        (folder / name).symlink_to(sound_models / name)
+    (folder / FACES).symlink_to(face_models / FACES)
     return folder
 
 
@@ -89,6 +97,8 @@ def compat_server(
         folder,
         RATE_LIMIT_GENERATION="10000/minute",
         RATE_LIMIT_DEFAULT="10000/minute",
+        RATE_LIMIT_STATUS="10000/minute",
+        RATE_LIMIT_TRAINING="1000/hour",
         OPENAI_API_KEY=openai_fake.key,
         OPENAI_BASE_URL=openai_fake.base_url,
         ANTHROPIC_API_KEY=anthropic_fake.key,
