@@ -7,7 +7,7 @@ LLaMA-Factory reads it with `images`, and Stanford Alpaca with an `images` colum
 from dataclasses import dataclass
 from typing import Any
 
-from services.contracts.annotations import Format
+from services.contracts.annotations import DatasetFormat
 
 FOLDER = "images"
 MARK = "<image>"
@@ -29,8 +29,8 @@ class Example:
         return f"{FOLDER}/{self.file_name}"
 
 
-def row(example: Example, shape: Format) -> dict[str, Any]:
-    """*example* in one of the four shapes; what a demonstration made says so."""
+def row(example: Example, shape: DatasetFormat) -> dict[str, Any]:
+    """*example* in one of the shapes; what a demonstration made says so."""
     made = WRITERS[shape](example)
     return made | {"demo": True} if example.demo else made
 
@@ -63,4 +63,9 @@ def _alpaca(example: Example) -> dict[str, Any]:
     return told | ({"system": example.system_prompt} if example.system_prompt else {})
 
 
-WRITERS = {"openai": _openai, "sharegpt": _sharegpt, "llava": _llava, "alpaca": _alpaca}
+def _labels(example: Example) -> dict[str, Any]:
+    """What was said of the picture is its class: so does a classifier learn from it."""
+    return {"image": example.image, "label": example.description.strip()}
+
+
+WRITERS = {"openai": _openai, "sharegpt": _sharegpt, "llava": _llava, "alpaca": _alpaca, "labels": _labels}

@@ -11,7 +11,7 @@ import orjson
 from services.annotations import formats
 from services.annotations.formats import Example
 from services.annotations.store import AnnotationStore
-from services.contracts.annotations import Format
+from services.contracts.annotations import DatasetFormat, Format
 from services.errors import NotFound
 from services.tables.annotations import AnnotationRowTable, AnnotationTable
 
@@ -68,7 +68,7 @@ def example(row: AnnotationRowTable, annotation: AnnotationTable) -> Example:
     )
 
 
-def accepted(annotation: AnnotationTable, shape: Format, *, services: "Services") -> Iterator[dict[str, Any]]:
+def accepted(annotation: AnnotationTable, shape: DatasetFormat, *, services: "Services") -> Iterator[dict[str, Any]]:
     """The rows that people accepted, as training data; `image` names the picture."""
     fits = AnnotationRowTable.review == "accepted"
     for row in AnnotationStore(services.database).rows(annotation.id, fits):

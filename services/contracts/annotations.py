@@ -9,6 +9,7 @@ from services.contracts.texts import PlainText
 from services.contracts.times import UtcTime
 
 Format = Literal["openai", "sharegpt", "llava", "alpaca"]
+DatasetFormat = Literal["openai", "sharegpt", "llava", "alpaca", "labels"]
 Review = Literal["pending", "accepted", "rejected"]
 RowStatus = Literal["pending", "completed", "failed"]
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -168,7 +169,9 @@ class AnnotationDatasetRequest(BaseModel):
 
     name: str = Field(min_length=1, max_length=200)
     description: str = Field("", max_length=2000)
-    format: Format | None = Field(None, description="That of the annotation where none is named")
+    format: DatasetFormat | None = Field(
+        None, description="That of the annotation where none is named; `labels` is for a classifier"
+    )
     images: bool = Field(True, description="Packs the pictures with the rows; else only their names stand there")
 
 

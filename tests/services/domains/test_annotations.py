@@ -350,7 +350,7 @@ def test_accepted_rows_become_a_data_set(described: AnnotationDone, services: Se
     assert first["image"] == f"images/{described.results[0].file_name}"
 
 
-@pytest.mark.parametrize("shape", ["openai", "sharegpt", "llava", "alpaca"])
+@pytest.mark.parametrize("shape", ["openai", "sharegpt", "llava", "alpaca", "labels"])
 @pytest.mark.parametrize("images", [True, False])
 def test_every_shape_becomes_a_data_set(
     described: AnnotationDone, services: Services, shape: str, images: bool
@@ -358,8 +358,8 @@ def test_every_shape_becomes_a_data_set(
     annotations.review(described.id, 1, ReviewRequest(review="accepted"), services=services, identity=ME)
     wanted = AnnotationDatasetRequest(name="x", format=shape, images=images)  # type: ignore[arg-type]
     made = make_dataset(described.id, wanted, services)
-    expected = {"openai": "messages", "sharegpt": "sharegpt", "llava": "sharegpt", "alpaca": "alpaca"}
-    assert made.format == expected[shape]
+    expected = {"openai": "messages", "llava": "sharegpt", "labels": "image_label"}
+    assert made.format == expected.get(shape, shape)
 
 
 def test_nothing_accepted_is_no_data_set(described: AnnotationDone, services: Services) -> None:
