@@ -33,7 +33,8 @@ def read(folder: Path) -> Words:
     names = _read(folder / "tokenizer_config.json")
     model = told.get("model") or {}
     pre = _rules(told.get("pre_tokenizer") or {})
-    if model.get("type") != "BPE" or pre is None or told.get("normalizer"):
+    # llama.cpp does not load an encoding that pairs nothing.
+    if model.get("type") != "BPE" or pre is None or told.get("normalizer") or not model.get("merges"):
         raise Conflict(
             "This model cannot be written as GGUF: its tokenizer is of a kind that is not converted here. Merge it as "
             "safetensors, or train on the model's GGUF.",
