@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-browser lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-images bench-jobs bench-local bench-recognition bench-train bench-transcription compat docs clean
+.PHONY: help serve test test-browser test-postman lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-generate bench-images bench-jobs bench-local bench-recognition bench-train bench-transcription compat docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -19,6 +19,9 @@ test: .venv/ready-dev  ## Run every test: no key, no Docker, no server needed
 
 test-browser: .venv/ready-dev  ## Run the console's tests in a real Chromium, which must be installed
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
+
+test-postman: .venv/ready-dev  ## Run the whole Postman collection by newman; needs node and npm
+	@$(BIN)/python -m pytest tests/contract/test_postman.py
 
 lint: .venv/ready-dev  ## Check style, types and the direction of imports
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
@@ -47,6 +50,9 @@ bench-data: .venv/bench/ready  ## Measure data sets beside the library datasets:
 bench-faces: .venv/ready-dev  ## Measure the search for a face among 1,000, 10,000 and 100,000
 	@$(BIN)/python -m tests.bench.faces
 
+bench-generate: .venv/ready-dev models/smollm2-135m-instruct  ## Measure texts in batches beside one by one, adapters beside peft
+	@$(BIN)/python -m tests.bench.generate
+
 bench-images: .venv/ready-dev  ## Measure local pictures beside diffusers called directly
 	@$(BIN)/python -m tests.bench.images
 
@@ -69,7 +75,7 @@ compat: .venv/ready-dev  ## Let the openai and anthropic packages try the server
 	@COMPAT_URL="$(URL)" COMPAT_KEY="$${COMPAT_KEY:-$(KEY)}" COMPAT_TABLE="$${COMPAT_TABLE:-print}" \
 		$(BIN)/python -m pytest tests/openai
 
-docs: .venv/ready  ## Write .env.example and README's route tables from the code
+docs: .venv/ready  ## Write .env.example, README's route tables and the Postman collection from the code
 	@$(BIN)/flask --app wsgi documents write
 
 .venv/ready: requirements.txt

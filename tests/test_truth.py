@@ -11,9 +11,10 @@ import click
 import pytest
 from flask import Flask
 
+from backend import postman
 from backend.commands import documents
 from backend.commands.settings import descriptions, environment_name, example, show
-from backend.document import readable
+from backend.document import build, readable
 from services import VERSION
 from services.settings import Settings
 from tests.source import ROOT
@@ -112,6 +113,11 @@ def test_the_table_reads_rules_as_people_write_them() -> None:
 
 
 # Documents
+
+
+def test_the_postman_collection_is_the_openapi_document(app: Flask) -> None:
+    told = postman.files(build(app))
+    assert {name: text_of(f"docs/{name}") for name in told} == told, "run `make docs`"
 
 
 def test_both_readmes_show_the_same_code() -> None:

@@ -7,8 +7,9 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from backend import postman
 from backend.commands.settings import example
-from backend.document import readable
+from backend.document import build, readable
 from services.settings import ROOT
 
 TABLE = re.compile(r"(?<=<!-- routes -->\n).*?(?=<!-- /routes -->)", re.DOTALL)
@@ -33,8 +34,9 @@ def print_routes() -> None:
 @group.command("write")
 @with_appcontext
 def write() -> None:
-    """Write `.env.example` and the route tables of both READMEs anew."""
+    """Write `.env.example`, the route tables of both READMEs and the Postman collection anew."""
     (ROOT / ".env.example").write_text(example(), encoding="utf-8")
+    postman.write(build(current_app), ROOT / "docs")
     for name, heads in HEADS.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         # A translation says what a route does in its own words; a new route starts with the English ones.

@@ -93,7 +93,7 @@ WRITTEN: dict[int | str, Any] = {
         "content": {
             "application/json": {"schema": TranscriptView.model_json_schema()},
             "text/plain": {"schema": {"type": "string"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {},
         },
     }
 }
@@ -101,7 +101,7 @@ SPOKEN: dict[int | str, Any] = {
     200: {
         "description": "The sound, sentence by sentence as it is said",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(MEDIA_TYPES.values())}
-        | {"text/event-stream": {"schema": {"type": "string"}}},
+        | {"text/event-stream": {}},
     }
 }
 

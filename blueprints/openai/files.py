@@ -115,7 +115,7 @@ def show(path: OpenAIFilePath) -> dict[str, Any]:
 
 @bp.get(
     "/<string:file_id>/content",
-    responses={200: {"description": "The bytes as they were sent", "content": {"application/octet-stream": {}}}},
+    responses={200: {"description": "The bytes as they were sent", "content": {"*/*": {}}}},
 )
 @mark(limit="default")
 def read_content(path: OpenAIFilePath) -> Response:
