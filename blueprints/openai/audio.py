@@ -36,6 +36,8 @@ from services.soundfiles import MEDIA_TYPES
 bp = make_blueprint("openai_audio", url_prefix="/v1/audio", about="OpenAI's surface: speech to text and text to speech")
 
 SPEAK = "speech.synthesize"
+# What the fields of the house are called here.
+OWN_WORDS = {"text": "input", "audio": "file"}
 WrittenForm = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Grain = Literal["word", "segment"]
 
@@ -119,24 +121,27 @@ def transcribe(form: OpenAITranscriptionForm) -> Response:
             reason="conflict",
         )
     asked = form.asked("transcribe") | {"language": form.language, "word_timestamps": "word" in grains}
-    if form.stream:
-        return _stream(form, asked)
-    return _write(form, asked, Heard("transcribe", form.response_format, tuple(grains)))
+    with in_own_words():
+        if form.stream:
+            return _stream(form, asked)
+        return _write(form, asked, Heard("transcribe", form.response_format, tuple(grains)))
 
 
 @bp.post("/translations", responses=WRITTEN)
 @mark(limit="generation", upload="picture")
 def translate(form: OpenAITranslationForm) -> Response:
     """Write down in English what is said in another language."""
-    return _write(form, form.asked("translate"), Heard("translate", form.response_format))
+    with in_own_words():
+        return _write(form, form.asked("translate"), Heard("translate", form.response_format))
 
 
 @bp.post("/speech", responses=SPOKEN)
 @mark(limit="generation")
 def speak(body: OpenAISpeechRequest) -> Response:
     """Say a text; the sound is sent as it is said."""
-    with in_own_words(body):
-        asked = body.plain()
+    refuse_unknown_voice(body.voice)
+    asked = body.plain()
+    with in_own_words():
         voices.choose(asked, services=services())
         if request.headers.get("Idempotency-Key"):
             return _speak_once(asked)
@@ -239,20 +244,24 @@ class SpokenEvents(Writing):
         return frame({"type": "speech.audio.done", "usage": usage}) + DONE
 
 
-@contextmanager
-def in_own_words(body: OpenAISpeechRequest) -> Iterator[None]:
-    """Errors inside name their fields as this surface does, and tell a voice that nobody has as a wrong field."""
-    if body.voice and body.voice not in GENDERS and services().catalog.look_up(body.voice) is None:
+def refuse_unknown_voice(name: str | None) -> None:
+    """Raise Invalid for a voice that nobody has: a wrong field, where a wrong model is not found."""
+    if name and name not in GENDERS and services().catalog.look_up(name) is None:
         raise Invalid(
             "voice",
             "There is no voice {name}; GET /v1/audio/voices lists those there are.",
             "语音 {name} 不存在，可通过 GET /v1/audio/voices 查看。",
             reason="unknown_value",
-            name=repr(body.voice[:80]),
+            name=repr(name[:80]),
         )
+
+
+@contextmanager
+def in_own_words() -> Iterator[None]:
+    """Errors inside name their fields as this surface does."""
     try:
         yield
     except ServiceError as error:
-        if error.details.get("field") == "text":
-            error.details["field"] = "input"
+        if (field := error.details.get("field")) in OWN_WORDS:
+            error.details["field"] = OWN_WORDS[field]
         raise
