@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from services.datasets import gguf
 from services.errors import Conflict, Unavailable
 from services.measures import parity
 from services.settings import Settings
-from services.trainers import merge, merging
+from services.trainers import merge, merged_gguf, merging
 from services.trainers.base import Run, find_trainer
 from services.trainers.merging import Merging
 from tests.language_models import alpaca, asked, llama, located, row_of
@@ -120,11 +121,14 @@ def test_a_gguf_file_is_proven_on_llama_cpp(make: Make, form: Any) -> None:
     assert not list(wanted.out.glob("*.safetensors*"))
 
 
-def test_the_gguf_of_a_gguf_base_has_its_tokenizer(make: Make, tmp_path: Path) -> None:
-    first = make(format="gguf", out=tmp_path / "models" / "first")
-    merging.run(first)
-    wanted = make(base=first.out, format="gguf", out=tmp_path / "second")
-    assert merging.run(wanted).parity["passed"]
+def test_the_gguf_of_a_gguf_base_has_its_tokenizer(make: Make, base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "first"
+    folder.mkdir(parents=True)
+    merged_gguf.write(base, folder / "first.gguf", base_gguf=None, form="f16")
+    wanted = make(base=folder, format="gguf", out=tmp_path / "second")
+    assert merging.run(wanted).parity["equal_tokenizers"]
+    words = [gguf.tokenizer(next(home.glob("*.gguf")))["tokenizer"].get_vocab() for home in (folder, wanted.out)]
+    assert words[0] == words[1]
 
 
 def test_a_merge_that_says_something_else_leaves_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
