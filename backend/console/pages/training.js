@@ -52,7 +52,7 @@ class Board {
   drawPick(task) {
     const bar = task.status === "running" ? h("progress", { max: 100, value: task.progress, "aria-label": t("train.progress") }) : null;
     return h("button", { type: "button", class: "pick", "aria-pressed": String(task.task_id === this.chosen), onclick: () => this.look(task.task_id) },
-      h("span", { class: "row between" }, h("b", {}, task.model?.name ?? task.dataset_path.split("/").pop()), statusTag(task.status)),
+      h("span", { class: "row between" }, h("b", {}, task.model?.name ?? (task.output_path ?? task.dataset_path).split("/").pop()), statusTag(task.status)),
       h("span", { class: "small muted" }, `${task.base_model} · ${time(task.created_at)}`), bar);
   }
 

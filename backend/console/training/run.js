@@ -39,7 +39,7 @@ export class Run {
     const isRunning = RUNNING.has(state.status);
     const stop = isRunning ? button(t("train.stop"), { name: "stop", kind: "small danger", disabled: state.stopping, onclick: (event) => this.stop(event.currentTarget) }) : null;
     const wait = state.status === "queued" && state.position ? h("p", { class: "muted" }, t("state.queued", { n: state.position })) : null;
-    const name = state.model?.name ?? state.dataset_path.split("/").pop();
+    const name = state.model?.name ?? (state.output_path ?? state.dataset_path).split("/").pop();
     put(this.box, card(null, null, h("div", { class: "stack" },
       h("div", { class: "row between" }, h("div", { class: "row" }, h("h2", {}, name), statusTag(state.stopping && isRunning ? "stopping" : state.status)), stop),
       wait, isRunning ? this.bar : null, this.figures, this.curve, key(this.history), state.error ? problem(state.error) : null, this.told,
