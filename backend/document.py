@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, send_from_directory
 from flask_openapi3 import OpenAPI
 
+from backend.postman import show_examples
 from blueprints.kit.blueprint import Blueprint
 from blueprints.kit.marks import mark
 from blueprints.openai.shapes import inlined_schema
@@ -67,6 +68,7 @@ def build(app: Flask) -> dict[str, Any]:
             _mark_public(app, path, operation)
     _show_both_bodies(spec["paths"])
     _show_json_beside_forms(app, spec["paths"])
+    show_examples(spec)
     return spec
 
 

@@ -44,16 +44,11 @@ def environment() -> dict[str, Any]:
 
 def collection(document: dict[str, Any]) -> dict[str, Any]:
     """Every route of *document* at least once, in folders by tag: login first, deletions and logout last."""
-    flow = tomllib.loads(FLOW_FILE.read_text(encoding="utf-8"))
+    flow = read_flow()
     operations = operations_of(document)
-    steps = flow["request"]
-    unknown = [step["route"] for step in steps if route_of(step) not in operations]
-    assert not unknown, f"flow.toml names routes that the document does not have: {unknown}"
-    told = {route_of(step) for step in steps}
-    steps = steps + [{"route": " ".join(route)} for route in operations if route not in told]
     folders: dict[str, list[Step]] = {name: [] for name in flow["folders"]}
     last: list[Step] = []
-    for step in steps:
+    for step in steps_of(document):
         operation = operations[route_of(step)]
         ends = step.get("last") or step["route"].startswith("DELETE")
         home = last if ends else folders.setdefault(step.get("folder", operation["tags"][0]), [])
@@ -67,6 +62,45 @@ def collection(document: dict[str, Any]) -> dict[str, Any]:
         "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{token}}", "type": "string"}]},
         "item": [{"name": name, "item": items} for name, items in (folders | {LAST_FOLDER: last}).items() if items],
     }
+
+
+def steps_of(document: dict[str, Any]) -> list[Step]:
+    """The steps of `flow.toml`, and one for each route of *document* that it leaves out."""
+    operations = operations_of(document)
+    steps: list[Step] = read_flow()["request"]
+    unknown = [step["route"] for step in steps if route_of(step) not in operations]
+    assert not unknown, f"flow.toml names routes that the document does not have: {unknown}"
+    told = {route_of(step) for step in steps}
+    return steps + [{"route": " ".join(route)} for route in operations if route not in told]
+
+
+def read_flow() -> dict[str, Any]:
+    """What `flow.toml` says."""
+    return tomllib.loads(FLOW_FILE.read_text(encoding="utf-8"))
+
+
+def show_examples(document: dict[str, Any]) -> None:
+    """Write the example of each request's body into *document*, the variables of the collection filled in."""
+    flow = read_flow()
+    values = {f"{{{{{name}}}}}": value for name, value in flow["examples"].items()}
+    operations = operations_of(document)
+    for step in reversed(flow["request"]):
+        if "body" in step and route_of(step) in operations:
+            content = operations[route_of(step)]["requestBody"]["content"]
+            content[kind_of(step["body"], content)]["example"] = filled(step["body"], values)
+
+
+def filled(body: Any, values: dict[str, str]) -> Any:
+    """*body* with its variables replaced by *values*, and files by their names."""
+    if isinstance(body, dict):
+        return {key: filled(each, values) for key, each in body.items()}
+    if isinstance(body, list):
+        return [filled(each, values) for each in body]
+    if isinstance(body, str):
+        for name, value in values.items():
+            body = body.replace(name, value)
+        return body.removeprefix("@")
+    return body
 
 
 def operations_of(document: dict[str, Any]) -> dict[Route, dict[str, Any]]:
@@ -140,12 +174,16 @@ def _is_parameter(part: str) -> bool:
 
 def body(values: dict[str, Any], operation: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The content type to say, if any, and the body: JSON where the route takes it and no value is a file."""
-    kinds = operation["requestBody"]["content"]
-    has_files = any(str(value).startswith("@") for value in values.values())
-    if "application/json" in kinds and not has_files:
+    if kind_of(values, operation["requestBody"]["content"]) == "application/json":
         text = json.dumps(values, ensure_ascii=False, indent=2)
         return "application/json", {"mode": "raw", "raw": text, "options": {"raw": {"language": "json"}}}
     return "", {"mode": "formdata", "formdata": [field(key, value) for key, value in values.items()]}
+
+
+def kind_of(values: dict[str, Any], kinds: dict[str, Any]) -> str:
+    """In which of *kinds* a body goes."""
+    has_files = any(str(value).startswith("@") for value in values.values())
+    return "application/json" if "application/json" in kinds and not has_files else "multipart/form-data"
 
 
 def field(key: str, value: Any) -> dict[str, Any]:
