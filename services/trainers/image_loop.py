@@ -185,12 +185,14 @@ class ImageLoop:
         """Around what and how widely the backbone's features lie, of the pictures to learn as they are.
 
         Taken away before the head, they make one learning rate as good for any backbone; `settle` puts them into
-        the head's own weights.
+        the head's own weights. No feature is taken for narrower than the usual one: of a dozen pictures some happen
+        to be nearly the same in it, and another look at them would lie far out.
         """
         if self._middle is None:
             assert self._features is not None
             plain = self._features.of("train", self.parts.train, check=lambda done: check(0))
-            self._middle, self._width = plain.mean(0), plain.std(0, correction=0).clamp_min(LEAST_WIDTH)
+            spread = plain.var(0, correction=0)
+            self._middle, self._width = plain.mean(0), (spread + spread.mean()).sqrt().clamp_min(LEAST_WIDTH)
         return self._middle, self._width
 
     def _scaled(self, features: Any, check: Check) -> Any:
