@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 PROMPTS, TOKENS = 32, 24
-# How far logits may differ that were computed with weights rounded so. Rounding alone was measured on a 135M model
-# and is a tenth to a third of these; a wrong merge differs by whole logits.
-TOLERANCE = {"float32": 0.02, "float16": 0.15, "bfloat16": 1.0, "F16": 0.15, "Q8_0": 1.0}
-# Of two tokens that are nearly as likely either may come first once weights are rounded.
+# How far logits may differ at most that were computed with weights rounded so. Rounding is noise: an adapter merged in
+# bf16 into a model of 135M differed by 0.19 in the mean and by 1.15 at most over 34 million logits, where the adapter
+# itself made a difference of 6.7 in the mean; fp16 rounds eight times finer, and blocks of eight bits about as bf16.
+TOLERANCE = {"float32": 0.02, "float16": 0.5, "bfloat16": 4.0, "F16": 0.5, "Q8_0": 4.0}
+# Of two tokens that are nearly as likely either may come first once weights are rounded: within this share of it.
+TIE = 0.5
+# The mean difference may be this share of what the adapter does; a merge that lost it, or took it twice, is beyond.
+MOST_OF_EFFECT = 0.5
 DIGITS = 6
 
 
@@ -64,7 +68,7 @@ class Tally:
         self.tokens += len(tokens)
         self.equal += int(same.sum())
         self.answers += bool(same.all())
-        self.ties += int((~same & (margin <= 2 * self.tolerance)).sum())
+        self.ties += int((~same & (margin <= TIE * self.tolerance)).sum())
         self.largest = max(self.largest, float(np.nan_to_num(differences, nan=np.inf).max(initial=0.0)))
         self._note(0, differences)
 
@@ -79,7 +83,7 @@ class Tally:
     def report(self, *, held_out: str, general_prompts: int, equal_tokenizers: bool = True) -> Parity:
         difference, effect = (total / count if count else 0.0 for total, count in zip(*self._both, strict=True))
         # Nearer to the adapter than the adapter is to its base, or the merge lost what was learned.
-        kept = difference < effect or self.largest <= self.tolerance / 10
+        kept = difference < MOST_OF_EFFECT * effect or self.largest <= self.tolerance / 10
         every = self.equal + self.ties == self.tokens and self.tokens > 0
         return Parity(
             passed=kept and every and equal_tokenizers and self.largest <= self.tolerance,

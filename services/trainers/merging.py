@@ -173,9 +173,10 @@ def _prompts(asked: Merging, tokens: Tokens) -> tuple[list[list[int]], str, int]
 def _differs(report: Parity) -> ServiceError:
     return Unavailable(
         "The merged model does not say what its adapter says: {equal} of {tokens} tokens are the same, and logits "
-        "differ by up to {largest}, where {tolerance} may be. Nothing of it is kept.",
+        "differ by up to {largest}, where {tolerance} may be; an adapter that changes little is lost when weights are "
+        "rounded, and a GGUF file in halves rounds finer than bf16. Nothing of it is kept.",
         "合并后的模型与适配器的输出不一致：{tokens} 个 token 中有 {equal} 个相同，logit 最大差异为 {largest}，"
-        "允许值为 {tolerance}。合并结果未保留。",
+        "允许值为 {tolerance}；改动很小的适配器会在权重取整时丢失，GGUF f16 的精度高于 bf16。合并结果未保留。",
         details={"reason": "parity_failed", "parity": report.model_dump()},
         equal=report.equal_tokens,
         tokens=report.tokens,
