@@ -35,9 +35,7 @@ class ChatView(BaseModel):
     tool_calls: list[dict[str, Any]] | None = None
 
 
-STREAM: dict[int | str, Any] = {
-    200: {"content": {"text/event-stream": {}}, "description": "Frames, then [DONE]"}
-}
+STREAM: dict[int | str, Any] = {200: {"content": {"text/event-stream": {}}, "description": "Frames, then [DONE]"}}
 
 
 @bp.post("/completions", responses={200: ChatView})

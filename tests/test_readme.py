@@ -52,7 +52,8 @@ def test_python_streams(open_server: LiveServer) -> None:
 @pytest.mark.slow
 def test_openais_package_streams(open_server: LiveServer) -> None:
     token = open_server.login()["Authorization"].removeprefix("Bearer ")
-    assert run(sys.executable, "-c", example("python", "from openai import", open_server).replace("TOKEN", token)).strip()
+    code = example("python", "from openai import", open_server).replace("TOKEN", token)
+    assert run(sys.executable, "-c", code).strip()
 
 
 @pytest.mark.slow
