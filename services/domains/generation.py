@@ -13,7 +13,7 @@ from services.compute.registry import function
 from services.contracts.chat import ChatMessage, ChatRequest
 from services.contracts.generation import MOST_TEXTS, Generated, Piece, Sampling, WriteRequest
 from services.contracts.models import CatalogRow
-from services.errors import Invalid, NotFound
+from services.errors import Cancelled, Invalid, NotFound
 from services.providers import chat_provider
 from services.side_by_side import Open, stream_all
 from services.usage import UsageEntry
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from services.assemble import Services
 
 HOW_TRAINED = "training.json"
+# llama.cpp reads 32 bits, and takes the largest number of them for none.
+SEEDS = 2**31
 
 
 def generate(
@@ -108,7 +110,7 @@ def _written(
         used.outcome = "client_left"
         raise
     except Exception as error:
-        used.outcome = type(error).__name__
+        used.outcome = error.reason if isinstance(error, Cancelled) else type(error).__name__
         raise
     finally:
         used.total_ms = _milliseconds(started)
@@ -138,7 +140,7 @@ def _request(prompt: str, sampling: Sampling, number: int) -> ChatRequest:
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         # With one seed for all of them, all texts of a prompt would be one.
-        seed=None if sampling.seed is None else sampling.seed + number,
+        seed=None if sampling.seed is None else (sampling.seed + number) % SEEDS,
     )
 
 
