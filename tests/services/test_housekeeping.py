@@ -55,7 +55,7 @@ def test_the_old_goes_and_the_young_stays(keeping: Services) -> None:
     young = [keep(keeping, kind, 9) for kind in ("images", "uploads")]
     job(keeping, 11)
     left = job(keeping, 9)
-    assert housekeeping.tidy(keeping) == {"halves": 0, "jobs": 1, "files": 4, "descriptions": 0}
+    assert housekeeping.tidy(keeping) == {"halves": 0, "expired": 0, "jobs": 1, "files": 4, "descriptions": 0}
     assert [path.exists() for path in [*old, *young]] == [False] * 4 + [True] * 2
     assert keeping.jobs.show(left).status == "completed"
     assert (rows(keeping, FileTable), rows(keeping, JobTable)) == (2, 1)
@@ -64,14 +64,14 @@ def test_the_old_goes_and_the_young_stays(keeping: Services) -> None:
 
 def test_by_default_all_is_kept(services: Services) -> None:
     path = keep(services, "images", 1000)
-    assert housekeeping.tidy(services) == {"halves": 0}
+    assert housekeeping.tidy(services) == {"halves": 0, "expired": 0}
     assert path.exists()
 
 
 def test_what_an_unfinished_job_may_need_stays(keeping: Services) -> None:
     job(keeping, 30, status="queued")
     needed, older = keep(keeping, "uploads", 30.1), keep(keeping, "uploads", 32)
-    assert housekeeping.tidy(keeping) == {"halves": 0, "jobs": 0, "files": 1, "descriptions": 0}
+    assert housekeeping.tidy(keeping) == {"halves": 0, "expired": 0, "jobs": 0, "files": 1, "descriptions": 0}
     assert (needed.exists(), older.exists()) == (True, False)
 
 
@@ -102,7 +102,7 @@ def test_many_go_in_steps(keeping: Services) -> None:
             )
             for n in range(1201)
         )  # fmt: skip
-    assert housekeeping.tidy(keeping) == {"halves": 0, "jobs": 1201, "files": 1201, "descriptions": 0}
+    assert housekeeping.tidy(keeping) == {"halves": 0, "expired": 0, "jobs": 1201, "files": 1201, "descriptions": 0}
 
 
 def test_a_user_over_the_quota_is_told_before_the_work(settings: Settings) -> None:

@@ -15,7 +15,6 @@ from backend.app import create_app
 from services import housekeeping
 from services.assemble import Services, assemble
 from services.contracts.accounts import UserRequest
-from services.contracts.training import TrainingRequest
 from services.domains import accounts
 from services.settings import Settings
 from services.tables.user_files import UserFileTable
@@ -184,21 +183,6 @@ def test_a_file_expires(client: FlaskClient, headers: dict[str, str], services: 
     assert client.get("/v1/files", headers=headers).json["data"] == []
     assert housekeeping.tidy(services)["expired"] == 1
     assert client.get(f"/api/v1/datasets/{made['dataset_id']}", headers=headers).status_code == 404
-
-
-def test_a_file_that_is_trained_with_stays(client: FlaskClient, headers: dict[str, str], services: Services) -> None:
-    made = send(client, headers).json
-    request = TrainingRequest(trainer="lora", base_model="none", dataset_path="x", validation_path=made["dataset_id"])
-    job = services.jobs.submit("training.train", request, owner="other")
-    answer = client.delete(f"/v1/files/{made['id']}", headers=headers)
-    assert (answer.status_code, answer.json["error"]["code"], answer.headers["x-should-retry"]) == (
-        409,
-        "conflict",
-        "false",
-    )
-    services.jobs.cancel(job.id)
-    services.jobs.wait(job.id, 20)
-    assert client.delete(f"/v1/files/{made['id']}", headers=headers).status_code == 200
 
 
 def test_a_quota_bounds_a_user(settings: Settings) -> None:

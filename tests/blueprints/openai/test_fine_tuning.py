@@ -162,11 +162,14 @@ def test_a_queued_training_can_be_paused_and_cancelled(lin: Caller, tmp_path: Pa
     wait_for(lambda: lin.get(f"/{first}").json["fine_tuned_model"], what="the model of a cancelled training")
 
 
-def test_a_paused_trainings_file_stays(lin: Caller, tmp_path: Path) -> None:
+def test_a_file_that_is_trained_with_stays(lin: Caller, tmp_path: Path) -> None:
     job_id = lin.waiting(tmp_path)
+    running = lin.client.delete(f"/v1/files/{lin.file}", headers=lin.headers)
     lin.post(f"/{job_id}/pause")
-    refused = lin.client.delete(f"/v1/files/{lin.file}", headers=lin.headers)
-    assert error_of(refused) == (409, "conflict", "file_id") and refused.json["error"]["details"]["reason"] == "in_use"
+    paused = lin.client.delete(f"/v1/files/{lin.file}", headers=lin.headers)
+    for refused in (running, paused):
+        assert error_of(refused) == (409, "conflict", "file_id") and refused.headers["x-should-retry"] == "false"
+        assert refused.json["error"]["details"]["reason"] == "in_use"
     lin.post(f"/{job_id}/cancel")
     wait_for(
         lambda: lin.client.delete(f"/v1/files/{lin.file}", headers=lin.headers).status_code == 200, what="a free file"
