@@ -18,7 +18,6 @@ from services.contracts.annotations import (
     ReviewRequest,
 )
 from services.contracts.datasets import DatasetView
-from services.contracts.numbers import FromOne
 from services.domains import annotations
 
 bp = make_blueprint("reviews", url_prefix="/api/annotations", about="Descriptions of pictures, reviewed by people")
@@ -29,7 +28,7 @@ class AnnotationPath(BaseModel):
 
 
 class RowPath(AnnotationPath):
-    n: FromOne = Field(description="Number of the row, from 1")
+    n: int = Field(ge=1, description="Number of the row, from 1")
 
 
 class AnnotationRowShown(AnnotationRow):

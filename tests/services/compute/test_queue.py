@@ -268,9 +268,9 @@ def test_jobs_are_listed_newest_first_in_pages(jobs: Jobs) -> None:
     assert jobs.list_(JobsQuery(status="completed")).jobs == []
 
 
-def test_a_page_after_another_s_job_is_not_found(jobs: Jobs) -> None:
+def test_a_page_after_another_s_job_is_refused(jobs: Jobs) -> None:
     other = submit(jobs, owner="b")
-    with pytest.raises(NotFound):
+    with pytest.raises(Invalid):
         jobs.list_(JobsQuery(after=other.id), owner="a")
 
 
