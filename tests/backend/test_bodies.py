@@ -30,7 +30,7 @@ def send(server: LiveServer, head: str, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/api/chat/stream", b"413"), ("/nothing", b"404"), ("/api/v1/train", b"404")]
+    ("path", "status"), [("/api/chat/stream", b"413"), ("/nothing", b"404"), ("/api/v1/train", b"401")]
 )
 def test_a_large_body_that_is_refused_gets_its_answer(open_server: LiveServer, path: str, status: bytes) -> None:
     head = HEAD.format(path=path, length=f"Content-Length: {40 * MB}")

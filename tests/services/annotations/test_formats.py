@@ -1,13 +1,13 @@
-"""The four shapes of a described picture, and that data sets read them."""
+"""The shapes of a described picture, and that data sets read them."""
 
 import pytest
 
 from services.annotations.formats import WRITERS, Example, row
-from services.contracts.annotations import Format
+from services.contracts.annotations import DatasetFormat, Format
 from services.datasets import formats
 
 CAT = Example("ab.jpg", "Be brief.", "What is this?", "A cat.")
-SHAPES: list[Format] = ["openai", "sharegpt", "llava", "alpaca"]
+CONVERSATIONS: list[Format] = ["openai", "sharegpt", "llava", "alpaca"]
 
 
 def test_openai_has_messages_with_image_parts() -> None:
@@ -26,16 +26,21 @@ def test_sharegpt_and_alpaca_list_their_images() -> None:
     assert row(CAT, "sharegpt")["images"] == row(CAT, "alpaca")["images"] == ["images/ab.jpg"]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+def test_labels_are_the_class_of_a_picture() -> None:
+    made = row(Example("ab.jpg", "", "Which animal?", " cat\n"), "labels")
+    assert made == {"image": "images/ab.jpg", "label": "cat"}
+    assert formats.of_keys(made) == "image_label"
+
+
+@pytest.mark.parametrize("shape", CONVERSATIONS)
 def test_the_data_sets_read_each_shape(shape: Format) -> None:
     made = row(CAT, shape)
     found = formats.messages(made, formats.of_keys(made))
     assert isinstance(found, list)
     assert [message["role"] for message in found] == ["system", "user", "assistant"]
-    assert set(WRITERS) == set(SHAPES)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_demonstration_says_so(shape: Format) -> None:
+@pytest.mark.parametrize("shape", WRITERS)
+def test_a_demonstration_says_so(shape: DatasetFormat) -> None:
     assert row(Example("a.jpg", "", "?", "!", demo=True), shape)["demo"] is True
     assert "demo" not in row(CAT, shape)
