@@ -1,7 +1,7 @@
 """Chat: choose the model, hand on its answer, and write down what it used."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -32,20 +32,27 @@ def stream(
     request: ChatRequest, *, services: "Services", owner: str, request_id: str = ""
 ) -> Iterator[list[ChatDelta]]:
     """The answer to *request* piece by piece, counted for *owner*. Closing it ends the work."""
-    route = routes.resolve(request.model, "chat", services=services, owner=owner)
-    with Meter(services, route, owner, request_id) as meter:
-        for batch in open_model(route, services).stream(request):
-            meter.hear(batch)
-            yield batch
+    return _metered(lambda model: model.stream(request), request.model, services, owner, request_id)
 
 
 def continue_text(
     request: ChatRequest, *, services: "Services", owner: str, request_id: str = ""
 ) -> Iterator[list[ChatDelta]]:
     """What follows the only message of *request* as a text, where the model can; its answer to it elsewhere."""
-    route = routes.resolve(request.model, "chat", services=services, owner=owner)
+    return _metered(lambda model: model.continue_text(request), request.model, services, owner, request_id)
+
+
+def _metered(
+    ask: Callable[[ChatModel], Iterator[list[ChatDelta]]],
+    name: str | None,
+    services: "Services",
+    owner: str,
+    request_id: str,
+) -> Iterator[list[ChatDelta]]:
+    """What the model called *name* answers to *ask*; nothing is asked before the first piece is."""
+    route = routes.resolve(name, "chat", services=services, owner=owner)
     with Meter(services, route, owner, request_id) as meter:
-        for batch in open_model(route, services).continue_text(request):
+        for batch in ask(open_model(route, services)):
             meter.hear(batch)
             yield batch
 
