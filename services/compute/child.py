@@ -13,18 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel
 
 from services import cancellation
-from services.compute import registry, wire
+from services.compute import registry, told, wire
 from services.compute.outcomes import out_of_memory
 from services.compute.packing import Packer
 from services.compute.progress import Job
-from services.errors import Cancelled, ServiceError, Unavailable
+from services.errors import ServiceError, Unavailable
 from services.settings import ROOT
 
 if TYPE_CHECKING:
@@ -63,7 +62,8 @@ def run(
         log.start()
         supervisor = threading.Thread(target=_supervise, args=(process, job, word_seconds), daemon=True)
         supervisor.start()
-        answer = _listen(messages, job)
+        # Whoever cancels is heard by the supervisor.
+        answer = told.hand_on(messages, job, cancelled=lambda: None)
         process.wait()
         log.join(1)
     return _conclude(name, process, answer, job)
@@ -145,29 +145,6 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
-
-
-def _messages(pipe: BinaryIO) -> Iterator[dict[str, Any]]:
-    for line in pipe:
-        # The last line of a child that was killed may be cut.
-        with contextlib.suppress(orjson.JSONDecodeError):
-            yield orjson.loads(line)
-
-
-def _listen(pipe: BinaryIO, job: Job) -> dict[str, Any] | None:
-    """Hand on what the child says of itself; its last word, None when it died without one."""
-    answer = None
-    for message in _messages(pipe):
-        with contextlib.suppress(Cancelled):
-            if "progress" in message:
-                job.progress(message["progress"], **message["metrics"])
-            elif "log" in message:
-                job.log(message["log"])
-            elif "artifact" in message:
-                job.artifact(message["artifact"], **message["facts"])
-            else:
-                answer = message
-    return answer
 
 
 def _conclude(name: str, process: subprocess.Popen[bytes], answer: dict[str, Any] | None, job: Job) -> Any:

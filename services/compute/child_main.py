@@ -16,7 +16,7 @@ from services.cancellation import Cancellation, cancellable
 from services.compute import registry
 from services.compute.outcomes import explain, pack
 from services.compute.packing import Packer
-from services.compute.progress import Job
+from services.compute.told import TellingJob
 from services.errors import ServiceError
 from services.settings import Settings
 
@@ -24,7 +24,7 @@ ORPHAN_LOOK_SECONDS = 0.5
 ORPHANED = 3
 
 
-class ChildJob(Job):
+class ChildJob(TellingJob):
     """The job as the child sees it: what it says goes through the pipe, which its parent throttles."""
 
     def __init__(self, facts: dict[str, Any], pipe: BinaryIO, switch: Cancellation) -> None:
@@ -33,16 +33,6 @@ class ChildJob(Job):
         self._pipe, self._switch = pipe, switch
         self._lock = threading.Lock()
 
-    def progress(self, fraction: float, **metrics: Any) -> None:
-        self.check()
-        self.say({"progress": float(fraction), "metrics": metrics})
-
-    def log(self, line: str) -> None:
-        self.say({"log": line})
-
-    def artifact(self, name: str, **facts: Any) -> None:
-        self.say({"artifact": name, "facts": facts})
-
     def check(self) -> None:
         self._switch.check()
 
@@ -50,9 +40,7 @@ class ChildJob(Job):
     def cancelled(self) -> bool:
         return self._switch.reason is not None
 
-    def say(self, message: dict[str, Any]) -> None:
-        """Write one line to the parent."""
-        line = orjson.dumps(message, default=str, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+    def write(self, line: bytes) -> None:
         with self._lock:
             self._pipe.write(line)
             self._pipe.flush()

@@ -7,7 +7,6 @@ they need stands in a file in the run's folder; a second file there asks them to
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from pydantic import TypeAdapter
 
 from services.compute import wire
 from services.compute.progress import Job
+from services.compute.told import TellingJob, hand_on
 from services.contracts.models import CatalogRow
 from services.contracts.training import TrainingRequest
 from services.datasets.store import Located
-from services.errors import Cancelled, Unavailable
+from services.errors import Unavailable
 from services.settings import ROOT, Settings
 from services.trainers.base import Run, Trained
 
@@ -46,15 +46,16 @@ def launch(run: Run, count: int) -> Trained:
         command(count, specification), cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
     )  # fmt: skip
     try:
-        answer = _follow(process, run.job, stop)
+        assert process.stdout is not None
+        answer = hand_on(process.stdout, run.job, cancelled=stop.touch)
     finally:
         # The launcher ends the processes that it started when it is asked to.
         process.terminate()
         process.wait()
         specification.unlink(missing_ok=True)
         stop.unlink(missing_ok=True)
-    if answer and "trained" in answer:
-        trained: Trained = TRAINED.validate_python(answer["trained"])
+    if answer and "answer" in answer:
+        trained: Trained = TRAINED.validate_python(answer["answer"])
         return trained
     if answer:
         wire.raise_packed(answer["error"])
@@ -89,29 +90,19 @@ def read(specification: Path, job: Job) -> Run:
     )
 
 
-class RankJob(Job):
+class RankJob(TellingJob):
     """The job as one of the processes sees it: the first tells the launcher, a file asks all to stop."""
 
     def __init__(self, stop: Path, *, first: bool) -> None:
         self._stop, self._first = stop, first
 
-    def progress(self, fraction: float, **metrics: Any) -> None:
-        self.say({"progress": fraction, "metrics": metrics})
-
-    def log(self, line: str) -> None:
-        self.say({"log": line})
-
-    def artifact(self, name: str, **facts: Any) -> None:
-        self.say({"artifact": name, "facts": facts})
-
     @property
     def cancelled(self) -> bool:
         return self._stop.exists()
 
-    def say(self, message: dict[str, Any]) -> None:
-        """Write one line for the launcher."""
+    def write(self, line: bytes) -> None:
         if self._first:
-            os.write(1, orjson.dumps(message, default=str) + b"\n")
+            os.write(1, line)
 
 
 def _specified(run: Run) -> dict[str, Any]:
@@ -122,28 +113,3 @@ def _specified(run: Run) -> dict[str, Any]:
         "dataset": LOCATED.dump_python(run.dataset, mode="json"),
         "settings": run.settings.model_dump(mode="json", include=NEEDED),
     }
-
-
-def _messages(process: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
-    assert process.stdout is not None
-    for line in process.stdout:
-        # Libraries may write there too.
-        if line.startswith(b"{"):
-            yield orjson.loads(line)
-
-
-def _follow(process: "subprocess.Popen[bytes]", job: Job, stop: Path) -> dict[str, Any] | None:
-    """Hand on what the first process says; its last word, None where it died without one."""
-    for message in _messages(process):
-        try:
-            if "progress" in message:
-                job.progress(message["progress"], **message["metrics"])
-            elif "log" in message:
-                job.log(message["log"])
-            elif "artifact" in message:
-                job.artifact(message["artifact"], **message["facts"])
-            else:
-                return message
-        except Cancelled:
-            stop.touch()
-    return None

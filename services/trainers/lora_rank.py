@@ -23,7 +23,7 @@ def _answer(specification: Path, job: RankJob, mine: ranks.Ranks) -> dict[str, A
     try:
         run = lora_launch.read(specification, job)
         with lora_model.memory_told():
-            return {"trained": asdict(lora.Recipe(run, ranks=mine).train())}
+            return {"answer": asdict(lora.Recipe(run, ranks=mine).train())}
     except ServiceError as error:
         return {"error": pack(error)}
     except Exception as error:  # noqa: BLE001  Its traceback is the job's log; whoever launched gets the sentence.
