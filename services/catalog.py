@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from services.contracts.models import Ability, CatalogRow, ChatFlags, Manifest
 from services.errors import NotFound, Unavailable
@@ -89,6 +89,17 @@ class Catalog:
             return self.installed(row)
         provider = find_provider(row.provider)
         return self._operator_has_key(row) or bool(provider and not provider.key_setting)
+
+    def described(self, row: CatalogRow) -> dict[str, Any]:
+        """The fields that every view of *row* has."""
+        return {
+            "id": row.id,
+            "description": row.description,
+            "licence": row.licence,
+            "installed": self.installed(row),
+            "available": self.available(row),
+            "size_mb": row.size_mb,
+        }
 
     def path(self, row: CatalogRow) -> Path:
         """The folder of an installed model. Raises Unavailable with the command that installs it."""

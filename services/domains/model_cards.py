@@ -56,19 +56,14 @@ def _catalog_view(row: CatalogRow, services: "Services") -> OpenAIModelView:
     here = row.local and services.catalog.installed(row)
     came = services.catalog.installed_at(row) if here and not row.bundled else EPOCH
     return OpenAIModelView(
-        id=row.id,
+        **services.catalog.described(row),
         created=int(came.timestamp()),
         created_at=came.astimezone(UTC).replace(tzinfo=None),
         owned_by=row.provider,
         display_name=row.name,
-        description=row.description,
         capabilities=row.abilities,
         provider=row.provider,
-        licence=row.licence,
-        installed=services.catalog.installed(row),
-        available=services.catalog.available(row),
         retired=row.retired,
-        size_mb=row.size_mb,
         aliases=row.aliases,
     )
 

@@ -1,7 +1,7 @@
 """Models: listed, pulled, verified and removed."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services import pulls
 from services.catalog import LOCAL
@@ -127,31 +127,15 @@ def list_all(*, services: "Services") -> CatalogView:
 
 
 def _plain_view(row: CatalogRow, services: "Services") -> ModelView:
-    return ModelView(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        provider=row.provider_label,
-        abilities=row.abilities,
-        licence=row.licence,
-        installed=services.catalog.installed(row),
-        available=services.catalog.available(row),
-        size_mb=row.size_mb,
-        pullable=bool(row.sources),
-    )
+    return ModelView(**_described(row, services), pullable=bool(row.sources))
 
 
 def _view(row: CatalogRow, services: "Services") -> ChatModelView:
-    return ChatModelView(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        provider=row.provider_label,
-        abilities=row.abilities,
-        licence=row.licence,
-        installed=services.catalog.installed(row),
-        available=services.catalog.available(row),
-        retired=row.retired,
-        size_mb=row.size_mb,
-        maxTokens=row.max_tokens or row.flags.max_output_tokens or DEFAULT_MAX_TOKENS,
-    )
+    most = row.max_tokens or row.flags.max_output_tokens or DEFAULT_MAX_TOKENS
+    return ChatModelView(**_described(row, services), retired=row.retired, maxTokens=most)
+
+
+def _described(row: CatalogRow, services: "Services") -> dict[str, Any]:
+    """The fields that both views have; the answers' own words are those of system 3 and 4."""
+    named = {"name": row.name, "provider": row.provider_label, "abilities": row.abilities}
+    return services.catalog.described(row) | named
