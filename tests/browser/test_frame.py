@@ -167,6 +167,17 @@ def test_the_theme_is_kept(user: Visitor) -> None:
     expect(page.get_by_role("button", name="Light")).to_be_visible()
 
 
+def test_what_was_chosen_goes_before_the_systems_theme(browser: Browser, server: LiveServer) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with visit(browser, server.url) as light, visit(browser, server.url, color_scheme="dark") as dark:
+        pages = [visitor.log_in().page for visitor in (light, dark)]
+        by_system = [page.evaluate(ground) for page in pages]
+        assert by_system[0] != by_system[1]
+        pages[0].get_by_role("button", name="Dark").click()
+        pages[1].get_by_role("button", name="Light").click()
+        assert [page.evaluate(ground) for page in pages] == by_system[::-1]
+
+
 def test_the_first_tab_skips_to_the_page(user: Visitor) -> None:
     page = user.open("jobs")
     page.reload()
