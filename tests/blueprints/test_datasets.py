@@ -36,11 +36,6 @@ def app(services: Services) -> Flask:
     return create_app(services=services)
 
 
-@pytest.fixture
-def headers(login: Login) -> dict[str, str]:
-    return login()
-
-
 def send(client: FlaskClient, headers: dict[str, str], data: bytes, file: str = "finance.json", **fields: Any) -> Any:
     form = {"file": (io.BytesIO(data), file), "name": "金融领域数据集", **fields}
     return client.post("/api/v1/datasets/upload", data=form, headers=headers)

@@ -31,11 +31,6 @@ def app(services: Services) -> Flask:
     return create_app(services=services)
 
 
-@pytest.fixture
-def headers(login: Login) -> dict[str, str]:
-    return login()
-
-
 def _form(**fields: Any) -> dict[str, Any]:
     picture = (io.BytesIO(samples.png(64, 64, "cat")), "cat.png")
     return {"data": {"image": picture, "model_id": "demo", **fields}, "content_type": "multipart/form-data"}

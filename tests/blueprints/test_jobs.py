@@ -27,11 +27,6 @@ def services(settings: Settings, services: Services) -> Iterator[Services]:
 
 
 @pytest.fixture
-def headers(login: Login) -> dict[str, str]:
-    return login()
-
-
-@pytest.fixture
 def me(client: FlaskClient, headers: dict[str, str]) -> str:
     return str(client.get("/api/auth/me", headers=headers).json["id"])
 

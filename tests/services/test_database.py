@@ -1,26 +1,15 @@
 """The database over SQLite and PostgreSQL: one writer at a time, nothing lost, no wait inside a write."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.setup import migrate, newest_revision
-from services.database import Database, open_database
+from services.database import Database
 from services.tables.usage import UsageTable
 from services.usage import UsageEntry, UsageWriter, utc_now
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/test.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = open_database(url)
-    migrate(opened.engine)
-    yield opened
-    opened.close()
 
 
 def entry(**changes: object) -> UsageTable:

@@ -1,7 +1,6 @@
 """The index of faces: exact, as new as the database whoever wrote, and bounded in memory; over both databases."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,27 +8,15 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from backend.setup import migrate
 from services import face_store
-from services.database import Database, open_database
+from services.database import Database
 from services.face_index import FaceIndexes
 from services.face_store import NewPhoto, Registered
-from services.settings import Settings
 from services.tables.faces import FaceRemovalTable, FaceTable
 from tests.bench import faces as bench
 
 LIN, MO = "user-1", "user-2"
 MODEL = "dlib-faces@0.3.0"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
-    """An empty database of each kind."""
-    url = settings.sqlalchemy_url if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = open_database(url)
-    migrate(opened.engine)
-    yield opened
-    opened.close()
 
 
 def face(seed: int, *, near: int | None = None) -> bytes:

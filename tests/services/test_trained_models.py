@@ -1,16 +1,14 @@
 """Models that were made here: listed, found by each of their names, and gone with their files; over both databases."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backend.setup import migrate
 from services import routes
 from services.assemble import Services
 from services.contracts.training import NewModel
-from services.database import Database, open_database
+from services.database import Database
 from services.domains import models
 from services.errors import Invalid, Malformed, NotFound
 from services.settings import Settings
@@ -18,16 +16,6 @@ from services.tables.models import TrainedModelTable
 from services.trained_models import TrainedModelStore, as_catalog_row, card
 
 LIN, MO = "user-1", "user-2"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
-    """An empty database of each kind."""
-    url = settings.sqlalchemy_url if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = open_database(url)
-    migrate(opened.engine)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

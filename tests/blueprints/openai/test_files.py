@@ -39,11 +39,6 @@ def app(services: Services) -> Flask:
     return create_app(services=services)
 
 
-@pytest.fixture
-def headers(login: Login) -> dict[str, str]:
-    return login()
-
-
 def send(
     client: FlaskClient, headers: dict[str, str], data: bytes = LINES, file: str = "train.jsonl", **fields: Any
 ) -> Any:

@@ -17,7 +17,6 @@ from backend.setup import migrate
 from services.assemble import Services, assemble
 from services.compute.jobs import Jobs
 from services.contracts.jobs import JobView
-from services.database import Database, open_database
 from services.settings import Settings
 from services.tables.jobs import JobTable
 from tests.live import wait_for
@@ -27,16 +26,6 @@ from tests.source import ROOT
 PATIENCE_SECONDS = 60
 OWNER = "user-1"
 CELERY = ["celery", "-A", "tests.services.compute.toy_worker", "worker", "-Q", "gpu,cpu,io", "--without-gossip"]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
-    """A database with our tables, of each kind."""
-    url = settings.sqlalchemy_url if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = open_database(url)
-    migrate(opened.engine)
-    yield opened
-    opened.close()
 
 
 @dataclass
