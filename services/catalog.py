@@ -104,14 +104,7 @@ class Catalog:
     def path(self, row: CatalogRow) -> Path:
         """The folder of an installed model. Raises Unavailable with the command that installs it."""
         if not self.installed(row):
-            command = f"flask models pull {row.id}"
-            raise Unavailable(
-                "Model {model} is not installed; run: {command}",
-                "模型 {model} 尚未安装，请运行：{command}",
-                details={"reason": "model_not_installed", "model": row.id, "command": command},
-                model=row.id,
-                command=command,
-            )
+            raise not_installed(row.id)
         return self.folder(row)
 
     def manifest(self, row: CatalogRow) -> Manifest:
@@ -211,6 +204,18 @@ class Catalog:
                     raise ValueError(f"{self._file.name}: two models are called {name}")
                 found[name] = row
         return found
+
+
+def not_installed(name: str, **details: str) -> Unavailable:
+    """That a model is not here, with the command that installs it; *details* such as the `field` that named it."""
+    command = f"flask models pull {name}"
+    return Unavailable(
+        "Model {model} is not installed; run: {command}",
+        "模型 {model} 尚未安装，请运行：{command}",
+        details={"reason": "model_not_installed", "model": name, "command": command, **details},
+        model=name,
+        command=command,
+    )
 
 
 def _by_prefix(name: str) -> Route | None:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services import routes
-from services.catalog import LOCAL
+from services.catalog import LOCAL, not_installed
 from services.contracts.models import CatalogRow
 from services.contracts.training import TrainingRequest
 from services.datasets import paths
 from services.datasets.store import DatasetStore, Located
 from services.engines.folders import ModelFolder
-from services.errors import Invalid, NotFound, Unavailable
+from services.errors import Invalid, NotFound
 from services.providers import find_provider
 from services.trained_models import USERS, as_catalog_row, output_place
 
@@ -181,14 +181,7 @@ def _pulled_later(name: str) -> CatalogRow | None:
         return None
     if before == LOCAL or find_provider(before):
         return None
-    command = f"flask models pull {name}"
-    raise Unavailable(
-        "Model {model} is not installed; run: {command}",
-        "模型 {model} 尚未安装，请运行：{command}",
-        details={"reason": "model_not_installed", "model": name, "command": command, "field": FIELD},
-        model=name,
-        command=command,
-    )
+    raise not_installed(name, field=FIELD)
 
 
 def _not_here(name: str) -> NotFound:
