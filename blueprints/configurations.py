@@ -24,6 +24,10 @@ from services.domains import configurations
 bp = make_blueprint("configurations", url_prefix="/api/config", about="Providers, each with its key, address and model")
 
 
+# Ids are longer than the words that stand in their place, so that `PUT /test` is a wrong method and no missing id.
+ONE = "/<string(minlength=8):id>"
+
+
 class ConfigurationPath(BaseModel):
     id: str
 
@@ -42,14 +46,14 @@ def create(body: ConfigurationRequest) -> dict[str, Any]:
     return configurations.create(body, services=services(), owner=me().id).model_dump()
 
 
-@bp.put("/<string:id>", responses={200: ConfigurationView})
+@bp.put(ONE, responses={200: ConfigurationView})
 @mark(limit="default")
 def change(path: ConfigurationPath, body: ConfigurationChange) -> dict[str, Any]:
     """Change what is named of a configuration, and leave the rest."""
     return configurations.change(path.id, body, services=services(), identity=me()).model_dump()
 
 
-@bp.delete("/<string:id>", responses={200: DoneView})
+@bp.delete(ONE, responses={200: DoneView})
 @mark(limit="default")
 def remove(path: ConfigurationPath) -> dict[str, bool]:
     """Delete a configuration and its key."""

@@ -181,6 +181,13 @@ def test_an_unknown_id_is_404(client: FlaskClient, lin: dict[str, str], config_i
     assert client.delete(f"/api/config/{config_id}", headers=lin).status_code == 404
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_the_address_that_tries_is_no_configuration(client: FlaskClient, lin: dict[str, str], method: str) -> None:
+    answer = client.open("/api/config/test", method=method, data="no JSON", headers=lin)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+
+
 def test_a_stranger_sees_nothing(client: FlaskClient) -> None:
     assert client.get("/api/config").status_code == 401
     assert client.post("/api/config", json=QWEN).status_code == 401
