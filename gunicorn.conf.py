@@ -34,7 +34,7 @@ logger_class = "backend.gunicorn_log.Log"
 NOT_FOR_THE_HOST = {"GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "GUNICORN_FD", "GUNICORN_PID", "PORT", "HOST"}
 LONGEST_DELAY_SECONDS = 30
 WELL_AFTER_SECONDS = 60
-FIRST_ALONE_SECONDS = 0.9
+FIRST_ALONE_SECONDS = 1.9
 COLLECT_EVERY = (20_000, 10, 10)
 
 
@@ -55,7 +55,7 @@ def on_starting(server):
 def when_ready(server):
     """Keep the host alive from the arbiter's loop, which calls manage_workers at every turn.
 
-    The first worker and the host come first and the other workers a turn later: each needs a core for more
+    The first worker and the host come first and the other workers two turns later: each needs a core for more
     than a second, and one that answers soon is worth more than all of them late.
     """
     if not hasattr(server, "host_socket"):
