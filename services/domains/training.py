@@ -20,7 +20,7 @@ from services.contracts.training_doors import (
     TrainingsQuery,
     TrainingState,
 )
-from services.errors import Conflict, NotFound
+from services.errors import Conflict, Invalid, NotFound
 from services.tables.models import TrainedModelTable
 from services.trainers import inputs, listing, running
 from services.trainers.base import Estimate, Trained, find_trainer
@@ -46,6 +46,8 @@ def prepare(request: TrainingRequest, *, services: "Services", identity: Identit
 
 def _resolve(request: TrainingRequest, services: "Services", identity: Identity) -> TrainingRequest:
     """An admin's own things come before others' of the same name."""
+    if request.trainer == "image_classifier" and request.validation_path is not None:
+        raise _has_own_parts()
     try:
         return inputs.resolve(request, services=services, owner=identity.id)
     except NotFound:
@@ -172,6 +174,16 @@ def _has_ended(job: JobView) -> Conflict:
         f"The training {en} already; there is nothing to stop.",
         f"训练任务{zh}，无需停止。",
         details={"reason": job.status},
+    )
+
+
+def _has_own_parts() -> Invalid:
+    return Invalid(
+        "validation_path",
+        "A picture classifier takes no second data set; put the pictures to validate with into the folder val/ of "
+        "the one it learns from, with a folder a class.",
+        "图像分类不支持单独的验证数据集；请将验证图片放入训练数据集的 val/ 文件夹，每类一个子文件夹。",
+        reason="own_parts",
     )
 
 

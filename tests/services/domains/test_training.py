@@ -298,6 +298,13 @@ def test_versions_are_of_processed_data_sets_alone(toy_services: Services) -> No
     assert caught.value.details == {"field": "dataset_version", "reason": "no_versions"}
 
 
+def test_pictures_to_validate_with_are_never_passed_over(toy_services: Services) -> None:
+    request = asked().model_copy(update={"trainer": "image_classifier", "validation_path": "data/facts.jsonl"})
+    with pytest.raises(Invalid) as caught:
+        training.prepare(request, services=toy_services, identity=LIN)
+    assert (caught.value.details["field"], caught.value.details["reason"]) == ("validation_path", "own_parts")
+
+
 @pytest.mark.parametrize("text", ["models", "/models", "./models/"])
 def test_models_itself_is_a_place_too(house: Services, text: str) -> None:
     state = end_of(house, submit(house, asked(output_dir=text)))
