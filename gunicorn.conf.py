@@ -138,6 +138,8 @@ def worker_exit(_server, worker):
     app = getattr(worker, "wsgi", None)
     if app is not None:
         app.extensions["services"].close()
+    # What is frozen outlives the modules it needs to end itself, and Python says so at every stop.
+    gc.unfreeze()
 
 
 def child_exit(_server, worker):
