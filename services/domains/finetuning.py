@@ -15,7 +15,8 @@ from services.datasets.store import Located
 from services.errors import Cancelled, Conflict, Invalid, NotFound, ServiceError
 from services.tables.models import TrainedModelTable
 from services.trained_models import output_place
-from services.trainers import merging, origins
+from services.trainers import origins
+from services.trainers.merging import recipe as merging
 
 if TYPE_CHECKING:
     from services.assemble import Services

@@ -20,7 +20,7 @@ from services.engines.text_batch import Row
 from services.engines.text_loop import TextLoop
 from services.engines.text_sampling import Sampler, Stops
 from services.errors import Invalid, Unavailable
-from services.trainers.prompting import PLAIN_TEMPLATE
+from services.trainers.text.prompting import PLAIN_TEMPLATE
 
 SILENCE_SECONDS = 0.2
 ANSWER_TOKENS = 1024

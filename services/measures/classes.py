@@ -18,7 +18,7 @@ from services.datasets.labelled_pictures import Labelled, LabelledPictures, open
 from services.datasets.store import Located
 from services.errors import Invalid, ServiceError, UnsupportedMedia
 from services.settings import Settings
-from services.trainers import image_parts
+from services.trainers.images import parts
 
 DIGITS = 6
 # A matrix of more classes is nothing for people's eyes, and large.
@@ -128,7 +128,7 @@ def evaluate_held_out(
     `evaluate_classifier` raise, and Invalid for a data set that cannot be trained.
     """
     with open_pictures(dataset, settings) as source:
-        part, listed = image_parts.part(source.pictures, seed).judges
+        part, listed = parts.part(source.pictures, seed).judges
         labelled = ((picture_data(source, picture), picture.label) for picture in listed)
         return part, evaluate_classifier(folder, labelled, settings, check=check)
 

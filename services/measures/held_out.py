@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from services.datasets.reading import Limits
 from services.datasets.store import Located
 from services.datasets.tokens import Tokens
-from services.trainers import lora_rows
-from services.trainers.lora_rows import TokenRow
+from services.trainers.text.rows import TokenRow, read_part, training_rows
 
 # Which part is taken, the best first; `held_out` is what the trainer itself put aside, `train` was learned.
 TEST, VALIDATION, HELD_OUT, TRAIN = "test", "validation", "held_out", "train"
@@ -41,10 +40,10 @@ def read(
     """
     for part in (TEST, VALIDATION):
         if part in dataset.parts:
-            found = lora_rows.read_part(dataset, part, tokens, max_length=max_length, limits=limits, most=most)
+            found = read_part(dataset, part, tokens, max_length=max_length, limits=limits, most=most)
             if found.rows:
                 return HeldOut(part, found.rows[:most], found.cut)
-    train, aside = lora_rows.training_rows(dataset, tokens, max_length=max_length, limits=limits)
+    train, aside = training_rows(dataset, tokens, max_length=max_length, limits=limits)
     if aside.rows or not learned:
         return HeldOut(HELD_OUT, aside.rows[:most], aside.cut)
     return HeldOut(TRAIN, train.rows[:most], train.cut)

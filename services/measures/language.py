@@ -7,8 +7,8 @@ from typing import Any
 
 from services.datasets.tokens import Tokens
 from services.measures import held_out, speaking, texts
-from services.trainers import lora_batches
-from services.trainers.lora_rows import TokenRow
+from services.trainers.text import batches
+from services.trainers.text.rows import TokenRow
 
 DIGITS = 6
 # So many logits are in memory at once, fp32; a batch has one row at least.
@@ -66,7 +66,7 @@ def loss_of(model: Any, rows: Sequence[TokenRow], *, check: Check = lambda done:
     total, answers, done = 0.0, 0, 0
     for batch in _batches(sorted(rows, key=len), words):
         check(done / len(rows))
-        laid = lora_batches.lay(batch, model.device, padded=True)
+        laid = batches.lay(batch, model.device, padded=True)
         with torch.no_grad():
             logits = model(**laid.inputs, use_cache=False).logits.flatten(0, 1)[laid.kept]
             total += float(torch.nn.functional.cross_entropy(logits.float(), laid.labels, reduction="sum"))

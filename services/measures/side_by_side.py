@@ -18,7 +18,9 @@ from services.measures import held_out, language, speaking
 from services.measures.classes import evaluate_classifier, picture_data
 from services.measures.held_out import HeldOut
 from services.settings import Settings
-from services.trainers import base_weights, image_parts, lora_rows
+from services.trainers import base_weights
+from services.trainers.images.parts import part
+from services.trainers.text import rows
 
 Better = Literal["base", "tuned", "same"]
 NOT_TEST = {
@@ -63,7 +65,7 @@ def of_text(asked: Measuring) -> Evaluation:
     if asked.settings.cpu_threads:
         torch.set_num_threads(asked.settings.cpu_threads)
     asked.job.progress(0.0, stage="loading")
-    tokens = lora_rows.tokenizer(asked.folder)
+    tokens = rows.tokenizer(asked.folder)
     found = held_out.read(
         asked.dataset,
         tokens,
@@ -163,7 +165,7 @@ def _pictures(asked: Measuring, source: LabelledPictures) -> tuple[str, list[Lab
     """The pictures that judge, at most as many as asked for, and of which part they are."""
     pictures = list(source.pictures)
     if asked.own:
-        split, listed = image_parts.part(pictures, asked.parts_seed).judges
+        split, listed = part(pictures, asked.parts_seed).judges
     else:
         parts = {name: [one for one in pictures if one.part == name] for name in (held_out.TEST, held_out.VALIDATION)}
         split = next((name for name, found in parts.items() if found), held_out.TRAIN)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from services.errors import Unavailable
-from services.trainers import lora_model
+from services.trainers.text import model as lora_model
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""What a trainer is: a recipe, found by walking this package; a new one is one new file."""
+"""What a trainer is: a recipe, found by walking this package and those in it; a new one is one new file."""
 
 import importlib
 import pkgutil
@@ -101,6 +101,6 @@ def find_trainer(name: str) -> Trainer:
 def all_trainers() -> dict[str, type[Trainer]]:
     """Every trainer class by name."""
     package = importlib.import_module("services.trainers")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"services.trainers.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
     return {trainer.name: trainer for trainer in Trainer.__subclasses__() if hasattr(trainer, "name")}

@@ -10,7 +10,7 @@ from services.datasets.store import DatasetStore, Located
 from services.errors import NotFound
 from services.tables.models import TrainedModelTable
 from services.trainers import inputs
-from services.trainers.lora_model import HOW_TRAINED
+from services.trainers.text.model import HOW_TRAINED
 
 if TYPE_CHECKING:
     from services.assemble import Services

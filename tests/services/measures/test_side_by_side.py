@@ -13,8 +13,8 @@ from services.errors import Conflict, Invalid
 from services.measures import held_out, side_by_side
 from services.measures.side_by_side import Measuring
 from services.settings import Settings
-from services.trainers import lora_rows
 from services.trainers.base import Run, Trained, find_trainer
+from services.trainers.text import rows
 from tests.language_models import asked, located, row_of
 from tests.taught_pictures import colour_files, put_folder
 
@@ -100,7 +100,7 @@ def test_rows_that_are_no_text_are_refused(trained: tuple[Run, Trained], tmp_pat
 
 
 def test_a_merged_model_is_measured_like_its_adapter(trained: tuple[Run, Trained], tmp_path: Path) -> None:
-    from services.trainers import merge
+    from services.trainers.merging import merge
 
     run, _ = trained
     (tmp_path / "merged").mkdir()
@@ -134,7 +134,7 @@ def test_classifiers_are_measured_on_pictures_that_were_not_learned(
 def test_the_last_answer_is_what_is_asked(tiny_llama: Path, tmp_path: Path, settings_here: Settings) -> None:
     turns = [("user", "one?"), ("assistant", "first"), ("user", "two?"), ("assistant", "second")]
     row = {"messages": [{"role": role, "content": text} for role, text in turns]}
-    tokens = lora_rows.tokenizer(tiny_llama)
+    tokens = rows.tokenizer(tiny_llama)
     limits = Limits.of(settings_here)
     found = held_out.read(
         located(tmp_path / "data", [row] * 2, "messages"), tokens, max_length=512, most=5, limits=limits, learned=True

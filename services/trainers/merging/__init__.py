@@ -1,0 +1,1 @@
+"""Adapters put into their bases, which then need none."""
