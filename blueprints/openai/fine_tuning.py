@@ -143,7 +143,7 @@ def list_events(path: FineTuningPath, query: FineTuningEventsQuery) -> dict[str,
 @bp.get("/<string:job_id>/checkpoints", responses={200: FineTuningCheckpointsView})
 @mark(limit="status")
 def list_checkpoints(path: FineTuningPath, query: FineTuningCheckpointsQuery) -> dict[str, Any]:
-    """List the checkpoints that a training wrote, the newest first; the last one is the model itself."""
+    """List the checkpoints of a training that can be called: the newest, which is the model itself."""
     state = training.status(path.task_id, services=services(), identity=me())
     found = checkpoint_views(state, fine_tuning.checkpoints(path.task_id, services=services()))
     ids = [each["id"] for each in found]

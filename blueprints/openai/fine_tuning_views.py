@@ -216,24 +216,22 @@ def measured(data: dict[str, Any]) -> dict[str, float]:
 
 
 def checkpoint_views(state: TrainingState, told: list[JobEventView]) -> list[dict[str, Any]]:
-    """The checkpoints of a training with what was measured there; the newest has the model's own name."""
-    name = state.model.openai_name if state.model else f"ft:{state.request.base_model}"
-    shown = []
-    for number, event in enumerate(told):
-        step = int(event.data.get("step") or 0)
-        itself = number == 0 and state.model is not None
-        shown.append(
-            {
-                "id": f"ftckpt-{state.task_id}-{step}",
-                "object": "fine_tuning.job.checkpoint",
-                "created_at": epoch(event.at),
-                "fine_tuned_model_checkpoint": name if itself else f"{name}:ckpt-step-{step}",
-                "fine_tuning_job_id": f"ftjob-{state.task_id}",
-                "step_number": step,
-                "metrics": {"step": step, **_at(state.history, step)},
-            }
-        )
-    return shown
+    """The checkpoints that can be called, with what was measured there: the newest, which the model itself is."""
+    if state.model is None or not told:
+        return []
+    newest = told[0]
+    step = int(newest.data.get("step") or 0)
+    return [
+        {
+            "id": f"ftckpt-{state.task_id}-{step}",
+            "object": "fine_tuning.job.checkpoint",
+            "created_at": epoch(newest.at),
+            "fine_tuned_model_checkpoint": state.model.openai_name,
+            "fine_tuning_job_id": f"ftjob-{state.task_id}",
+            "step_number": step,
+            "metrics": {"step": step, **_at(state.history, step)},
+        }
+    ]
 
 
 def _at(history: list[CurvePoint], step: int) -> dict[str, float]:

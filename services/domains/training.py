@@ -82,6 +82,7 @@ def train(request: TrainingRequest, *, services: "Services", job: Job = SILENT) 
     finally:
         curve.keep_curve()
     model = listing.register(request, trained, place, services=services, job=job)
+    running.tidy(recipe, trained, services=services)
     return _listed(model, trained)
 
 

@@ -1,7 +1,8 @@
-"""Checkpoints of a run: each whole or not there, the newest taken up again, the last two kept.
+"""Checkpoints of a run: each whole or not there, the newest taken up again, the last two kept while it goes on.
 
 A checkpoint is a folder `step-000123` with tensors in safetensors and a `state.json`, which is written last. It is
-made under another name and put in its place by one rename. Nothing in it is a pickle.
+made under another name and put in its place by one rename. Nothing in it is a pickle. When the run has ended,
+`running.py` keeps the newest of what was stopped or failed, and none of what has finished.
 """
 
 import os

@@ -15,8 +15,8 @@ from services.contracts.jobs import EventsQuery
 from services.contracts.training import TrainingRequest
 from services.contracts.training_doors import Place, Recipe
 from services.datasets import paths
-from services.errors import Unavailable
-from services.trainers import inputs
+from services.errors import Cancelled, ServiceError, Unavailable
+from services.trainers import checkpoints, inputs
 from services.trainers.base import CHECKPOINTS, FINAL, Run, Trained
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def _revision(base_id: str, services: "Services") -> str:
 def train_once(recipe: Recipe, *, services: "Services", curve: Job, job: Job) -> Trained:
     """What the training left, which an earlier attempt of *job* may have finished; a stopped one is not remembered.
 
-    *curve* hears how far it is. Raises what the recipe raises, and Unavailable when its process died again and again.
+    *curve* hears how far it is. Raises what the recipe raises, and Unavailable when its process died again and again;
+    of what failed the newest checkpoint stays, from which its owner may start it again.
     """
     folder = services.settings.models_dir / recipe.location
 
@@ -100,6 +101,24 @@ def train_once(recipe: Recipe, *, services: "Services", curve: Job, job: Job) ->
         if (switch := cancellation.current()) and switch.reason != "cancelled":
             switch.check()
         return stopped.trained
+    except Cancelled:
+        raise
+    except ServiceError:
+        checkpoints.prune(folder / CHECKPOINTS, keep=1)
+        raise
+
+
+def tidy(recipe: Recipe, trained: Trained, *, services: "Services") -> None:
+    """Remove what nobody needs of a training whose model is listed: of a finished one every checkpoint.
+
+    A checkpoint is there to go on from, and half of it or more is the optimizer's memory. What has finished cannot be
+    started again, and its weights are the model's own. What was stopped keeps its newest, since it may be resumed.
+    """
+    home = services.settings.models_dir / recipe.location / CHECKPOINTS
+    if trained.stopped:
+        checkpoints.prune(home, keep=1)
+    else:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 class _Stopped(Exception):

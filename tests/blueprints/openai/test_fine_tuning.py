@@ -62,7 +62,7 @@ class Caller:
         return dict(self.get(f"/{job_id}").json)
 
     def waiting(self, tmp_path: Path, **more: Any) -> str:
-        """A training that has written a checkpoint at step 5 and waits in step 8 for the file `gate`."""
+        """A training that waits in step 8 for the file `gate`."""
         plan = {"wait": 8, "gate": str(tmp_path / "gate"), "runs": str(tmp_path / "runs")}
         job_id = self.create(description=json.dumps(plan), hyperparameters={"n_epochs": 1}, **more).json["id"]
         wait_for(lambda: self.get(f"/{job_id}").json["metrics"].get("current_step") == 7, what="step 7")
@@ -120,19 +120,24 @@ def test_events_come_newest_first_in_pages(lin: Caller) -> None:
     assert seen == everything
 
 
-def test_checkpoints_come_with_what_was_measured(lin: Caller, tmp_path: Path) -> None:
+def test_the_checkpoint_that_can_be_called_comes_with_what_was_measured(lin: Caller) -> None:
     job_id = lin.create(hyperparameters={"n_epochs": 100}).json["id"]
     done = lin.until(job_id, "succeeded")
     found = lin.get(f"/{job_id}/checkpoints").json
-    steps = [each["step_number"] for each in found["data"]]
-    assert steps == [1000, 500] and not found["has_more"]
+    assert [each["step_number"] for each in found["data"]] == [1000] and not found["has_more"]
     assert found["data"][0]["fine_tuned_model_checkpoint"] == done["fine_tuned_model"]
-    assert found["data"][1]["fine_tuned_model_checkpoint"] == f"{done['fine_tuned_model']}:ckpt-step-500"
-    assert found["data"][0]["metrics"]["train_loss"] < found["data"][1]["metrics"]["train_loss"]
-    one = lin.get(f"/{job_id}/checkpoints?limit=1").json
-    assert (
-        one["has_more"] and lin.get(f"/{job_id}/checkpoints?after={one['last_id']}").json["data"] == found["data"][1:]
-    )
+    assert found["data"][0]["metrics"]["train_loss"] == pytest.approx(0.99**1000)
+    assert lin.get(f"/{job_id}/checkpoints?after={found['last_id']}").json["data"] == []
+
+
+def test_no_checkpoint_is_listed_before_one_can_be_called(lin: Caller, tmp_path: Path) -> None:
+    plan = json.dumps({"wait": 502, "gate": str(tmp_path / "gate")})
+    job_id = lin.create(description=plan, hyperparameters={"n_epochs": 100}).json["id"]
+    wait_for(lambda: lin.get(f"/{job_id}").json["metrics"].get("current_step") == 501, what="step 501")
+    messages = [each["message"] for each in lin.get(f"/{job_id}/events?limit=100").json["data"]]
+    assert "Checkpoint created at step 500" in messages
+    assert lin.get(f"/{job_id}/checkpoints").json["data"] == []
+    lin.post(f"/{job_id}/cancel")
 
 
 def test_a_paused_training_goes_on_under_its_id(lin: Caller, tmp_path: Path) -> None:

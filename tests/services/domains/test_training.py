@@ -173,6 +173,37 @@ def test_a_stopped_training_keeps_what_it_has_and_can_go_on(house: Services, tmp
     assert begun(runs, 2)[1].startswith("begin 10") and number_in(house, ended) == pytest.approx(0.99**20)
 
 
+def kept_by(services: Services, name: str = "facts") -> list[str]:
+    """The checkpoints that a training of lin's left."""
+    home = services.settings.models_dir / "users" / "lin" / "checkpoints" / name / "checkpoints"
+    return sorted(path.name for path in home.iterdir()) if home.is_dir() else []
+
+
+def test_a_finished_training_keeps_its_model_and_no_checkpoint(house: Services, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = submit(house, asked(plan={"wait": 13, "gate": str(gate)}))
+    until(house, job, lambda state: state.metrics.get("current_step") == 12)
+    assert kept_by(house) == ["step-000005", "step-000010"]
+    gate.touch()
+    state = end_of(house, job)
+    assert kept_by(house) == [] and number_in(house, state) == pytest.approx(0.99**20)
+
+
+@pytest.mark.parametrize("end", [{"diverge": 13}, {"die_always": 13}], ids=["nan", "dies"])
+def test_a_failed_training_keeps_its_newest_checkpoint(house: Services, end: dict[str, int]) -> None:
+    assert end_of(house, submit(house, asked(plan=end))).status == "failed"
+    assert kept_by(house) == ["step-000010"]
+
+
+def test_a_stopped_training_keeps_its_newest_checkpoint(house: Services, tmp_path: Path) -> None:
+    job = submit(house, asked(plan={"wait": 13, "gate": str(tmp_path / "gate")}))
+    until(house, job, lambda state: state.metrics.get("current_step") == 12)
+    training.stop(job.id, services=house, identity=LIN)
+    state = end_of(house, job)
+    assert state.model and state.model.stopped
+    assert kept_by(house) == ["step-000010"]
+
+
 def test_a_stopped_one_in_the_queue_has_ended_at_once(house: Services, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     first = submit(house, asked(plan={"wait": 1, "gate": str(gate)}))
