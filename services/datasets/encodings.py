@@ -11,8 +11,9 @@ from typing import Literal
 
 Encoding = Literal["utf-8", "gb18030", "utf-16-le", "utf-16-be"]
 
+BYTE_ORDER_MARK = codecs.BOM_UTF8
 MARKS: tuple[tuple[bytes, Encoding], ...] = (
-    (codecs.BOM_UTF8, "utf-8"),
+    (BYTE_ORDER_MARK, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )

@@ -74,8 +74,8 @@ def _fault(raw: bytes, error: orjson.JSONDecodeError) -> Fault | None:
     return Fault("json_invalid", f"is not valid JSON ({told})", f"不是有效的 JSON（{told}）")
 
 
-def elements(blocks: Iterable[bytes]) -> Iterator[Record]:
-    """The elements of one JSON array in UTF-8, each with the line on which it begins.
+def elements(blocks: Iterable[bytes], *, by_byte: bool = False) -> Iterator[Record]:
+    """The elements of one JSON array in UTF-8, each with the line on which it begins, or the byte.
 
     Raises Invalid where the array itself breaks: without its brackets nobody knows what an element is.
     """
@@ -85,8 +85,8 @@ def elements(blocks: Iterable[bytes]) -> Iterator[Record]:
         scanner.expect(b"]")
     else:
         while True:
-            line = scanner.line
-            yield line, scanner.row()
+            place = scanner.byte if by_byte else scanner.line
+            yield place, scanner.row()
             if scanner.peek() != b",":
                 break
             scanner.expect(b",")
@@ -104,7 +104,13 @@ class _Scanner:
         self._buffer = b""
         self._at = 0
         self._doubt = 0
+        self._gone = 0
         self.line = 1
+
+    @property
+    def byte(self) -> int:
+        """How many bytes of the text lie before the scanner."""
+        return self._gone + self._at
 
     def peek(self) -> bytes:
         """The next byte that is no white space, where the scanner stops; empty at the end."""
@@ -191,6 +197,7 @@ class _Scanner:
 
     def _more(self) -> bool:
         block = next(self._blocks, b"")
+        self._gone += self._at
         self._buffer = self._buffer[self._at :] + block
         self._at = 0
         return bool(block)

@@ -1,4 +1,4 @@
-"""Pages of rows out of a data set's files, without parsing what comes before them where lines alone tell rows apart."""
+"""Pages of rows out of a data set's files, without parsing what comes before them where that can be helped."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -7,7 +7,7 @@ from typing import Any
 
 from services.contracts.datasets import DatasetRow, PageRequest
 from services.datasets import json_rows
-from services.datasets.faults import Fault
+from services.datasets.places import rows_beyond, without_lines
 from services.datasets.reading import Limits, Nature, Source
 
 
@@ -32,17 +32,5 @@ def read(request: PageRequest, limits: Limits) -> list[DatasetRow]:
 def _beyond(source: Source, after: int, *, every_line: bool) -> Iterator[dict[str, Any]]:
     """The good rows of *source* but for the first *after*."""
     if every_line:
-        return (row for _, row in json_rows.lines(_without_lines(source.blocks(), after)) if isinstance(row, dict))
-    return islice((row for _, row in source.rows() if not isinstance(row, Fault)), after, None)
-
-
-def _without_lines(blocks: Iterator[bytes], lines: int) -> Iterator[bytes]:
-    """*blocks* but for their first *lines* lines."""
-    for block in blocks:
-        if not lines:
-            yield block
-        elif (here := block.count(b"\n")) < lines:
-            lines -= here
-        else:
-            yield block.split(b"\n", lines)[lines]
-            lines = 0
+        return (row for _, row in json_rows.lines(without_lines(source.blocks(), after)) if isinstance(row, dict))
+    return rows_beyond(source, after)

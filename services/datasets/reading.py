@@ -1,6 +1,6 @@
 """Reading a data set's file as it stands: what it is, in which encoding, and its rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,18 +57,26 @@ class Source:
 
     def rows(self) -> Iterator[Record]:
         """The rows and what is wrong with bad ones, from the beginning each time. Raises Invalid where it breaks."""
-        kind, encoding = self.nature.kind, self.nature.encoding
-        if kind == "zip":
+        if self.nature.kind == "zip":
             return zip_rows.rows(self.path, self.bounds)
-        blocks = self._stream.blocks()
+        return self.rows_of(self._stream.blocks())
+
+    def rows_of(self, blocks: Iterable[bytes], *, by_byte: bool = False) -> Iterator[Record]:
+        """The rows of *blocks*, a text that begins as the file does; *by_byte* for `json_rows.elements`."""
+        kind, encoding = self.nature.kind, self.nature.encoding
         if kind == "csv":
             return csv_rows.rows(encodings.decoded(blocks, encoding))
         text = encodings.as_utf_8(blocks, encoding)
-        return json_rows.elements(text) if kind == "json" else json_rows.lines(text)
+        return json_rows.elements(text, by_byte=by_byte) if kind == "json" else json_rows.lines(text)
 
-    def blocks(self) -> Iterator[bytes]:
-        """The bytes of the file, unpacked and otherwise as they stand."""
-        return self._stream.blocks()
+    def blocks(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes of the file, unpacked and otherwise as they stand; those of a plain one from byte *start*."""
+        return self._stream.blocks(start)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the file is gzip."""
+        return self._stream.is_gzip
 
     @property
     def bounds(self) -> zip_rows.Bounds:

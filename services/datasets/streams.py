@@ -39,10 +39,11 @@ class Stream:
                 break
         return found[:size]
 
-    def blocks(self) -> Iterator[bytes]:
-        """The bytes in blocks. Raises Invalid for a broken or bottomless gzip."""
+    def blocks(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes in blocks, of a plain file from byte *start*. Raises Invalid for a broken or bottomless gzip."""
         with self.path.open("rb") as raw:
             self._raw = raw
+            raw.seek(start)
             yield from self._unpacked(raw) if self.is_gzip else iter(lambda: raw.read(BLOCK_BYTES), b"")
 
     def _unpacked(self, raw: IO[bytes]) -> Iterator[bytes]:
