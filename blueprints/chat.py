@@ -3,16 +3,13 @@
 from typing import Any
 
 import orjson
-from flask import Response, g, request
+from flask import Response
 from pydantic import BaseModel, Field
 
+from blueprints.kit import chats
 from blueprints.kit.blueprint import make_blueprint
-from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
-from blueprints.kit.presence import client_waits
-from blueprints.kit.streams import respond
 from services.contracts.chat import ChatDelta, ChatReply, ChatRequest
-from services.domains import chat
 
 bp = make_blueprint("chat", url_prefix="/api/chat", about="Chat with local and cloud models")
 
@@ -42,17 +39,14 @@ STREAM: dict[int | str, Any] = {200: {"content": {"text/event-stream": {}}, "des
 @mark(limit="generation")
 def complete(body: ChatRequest) -> Response:
     """Answer a chat, whole."""
-    with client_waits(request.environ):
-        reply = chat.reply(body, services=services(), owner=me().id, request_id=g.request_id)
-    return Response(orjson.dumps(view(reply)), mimetype="application/json")
+    return Response(orjson.dumps(view(chats.reply(body))), mimetype="application/json")
 
 
 @bp.post("/stream", responses=STREAM)
 @mark(limit="generation")
 def stream(body: ChatRequest) -> Response:
     """Answer a chat piece by piece, as server-sent events `{"content", "finish_reason"}`."""
-    house, owner, request_id = services(), me().id, g.request_id
-    return respond(lambda: chat.stream(body, services=house, owner=owner, request_id=request_id), encode)
+    return chats.stream(body, encode)
 
 
 def view(reply: ChatReply) -> dict[str, Any]:

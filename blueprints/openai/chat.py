@@ -4,14 +4,14 @@ import time
 from typing import Any
 
 import orjson
-from flask import Response, g, request
+from flask import Response
 from pydantic import BaseModel, Field
 
+from blueprints.kit import chats
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
-from blueprints.kit.presence import client_waits
-from blueprints.kit.streams import DONE, Writing, frame, respond
+from blueprints.kit.streams import DONE, Writing, frame
 from blueprints.openai.shapes import new_id, whole_or_streamed
 from services.contracts.chat import ChatDelta, ChatReply, ToolDelta, Usage
 from services.contracts.openai_chat import OpenAIChatRequest
@@ -66,15 +66,11 @@ ANSWERS = whole_or_streamed(OpenAIChatView, "The answer; with `stream` chunks as
 @mark(limit="generation")
 def complete(body: OpenAIChatRequest) -> Response:
     """Answer a chat as OpenAI does, whole or with `stream` piece by piece."""
-    asked, house, owner, request_id = body.plain(), services(), me().id, g.request_id
+    asked = body.plain()
     if body.stream:
         writing = ChatWriting(named(body.model), usage=body.wants_usage)
-        return respond(
-            lambda: chat.stream(asked, services=house, owner=owner, request_id=request_id), writing.encode, writing
-        )
-    with client_waits(request.environ):
-        reply = chat.reply(asked, services=house, owner=owner, request_id=request_id)
-    return Response(orjson.dumps(view(reply, body.model)), mimetype="application/json")
+        return chats.stream(asked, writing.encode, writing)
+    return Response(orjson.dumps(view(chats.reply(asked), body.model)), mimetype="application/json")
 
 
 def named(model: str | None) -> str:

@@ -3,14 +3,14 @@
 from typing import Any, Literal
 
 import orjson
-from flask import Response, g, request
+from flask import Response, request
 from pydantic import BaseModel, Field
 
+from blueprints.kit import chats
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.marks import mark
 from blueprints.kit.presence import client_waits
-from blueprints.kit.streams import respond
 from blueprints.openai.chat import named
 from blueprints.openai.message_events import MessageWriting, empty_message, input_of, stop_reason, usage_view
 from blueprints.openai.shapes import new_id, whole_or_streamed
@@ -73,15 +73,11 @@ ANSWERS = whole_or_streamed(AnthropicMessageView, "The answer; with `stream` Ant
 @mark(limit="generation")
 def create(body: AnthropicRequest) -> Response:
     """Answer a chat as Anthropic does, whole or with `stream` event by event."""
-    asked, house, owner, request_id = body.plain(), services(), me().id, g.request_id
+    asked = body.plain()
     if body.stream:
         writing = MessageWriting(named(body.model))
-        return respond(
-            lambda: chat.stream(asked, services=house, owner=owner, request_id=request_id), writing.encode, writing
-        )
-    with client_waits(request.environ):
-        reply = chat.reply(asked, services=house, owner=owner, request_id=request_id)
-    return Response(orjson.dumps(view(reply, body.model)), mimetype="application/json")
+        return chats.stream(asked, writing.encode, writing)
+    return Response(orjson.dumps(view(chats.reply(asked), body.model)), mimetype="application/json")
 
 
 @bp.post("/count_tokens", responses={200: TokenCountView})
