@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from flask import Response, request, send_file
@@ -16,6 +15,7 @@ from blueprints.kit.streams import DONE, Writing, frame, respond
 from blueprints.kit.uploads import keep_upload, take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import answer_of, submit
+from blueprints.openai.shapes import renamed
 from blueprints.openai.transcripts import Heard, TranscriptView, TranscriptWriting
 from services import voices
 from services.contracts.openai_audio import DEFAULT_EARS, GENDERS, OpenAISpeechRequest
@@ -30,7 +30,7 @@ from services.contracts.transcription import (
     TranscriptionRequest,
 )
 from services.domains import speech
-from services.errors import Invalid, ServiceError
+from services.errors import Invalid
 from services.soundfiles import MEDIA_TYPES
 
 bp = make_blueprint("openai_audio", url_prefix="/v1/audio", about="OpenAI's surface: speech to text and text to speech")
@@ -121,7 +121,7 @@ def transcribe(form: OpenAITranscriptionForm) -> Response:
             reason="conflict",
         )
     asked = form.asked("transcribe") | {"language": form.language, "word_timestamps": "word" in grains}
-    with in_own_words():
+    with renamed(OWN_WORDS):
         if form.stream:
             return _stream(form, asked)
         return _write(form, asked, Heard("transcribe", form.response_format, tuple(grains)))
@@ -131,7 +131,7 @@ def transcribe(form: OpenAITranscriptionForm) -> Response:
 @mark(limit="generation", upload="picture")
 def translate(form: OpenAITranslationForm) -> Response:
     """Write down in English what is said in another language."""
-    with in_own_words():
+    with renamed(OWN_WORDS):
         return _write(form, form.asked("translate"), Heard("translate", form.response_format))
 
 
@@ -141,7 +141,7 @@ def speak(body: OpenAISpeechRequest) -> Response:
     """Say a text; the sound is sent as it is said."""
     refuse_unknown_voice(body.voice)
     asked = body.plain()
-    with in_own_words():
+    with renamed(OWN_WORDS):
         voices.choose(asked, services=services())
         if request.headers.get("Idempotency-Key"):
             return _speak_once(asked)
@@ -254,14 +254,3 @@ def refuse_unknown_voice(name: str | None) -> None:
             reason="unknown_value",
             name=repr(name[:80]),
         )
-
-
-@contextmanager
-def in_own_words() -> Iterator[None]:
-    """Errors inside name their fields as this surface does."""
-    try:
-        yield
-    except ServiceError as error:
-        if (field := error.details.get("field")) in OWN_WORDS:
-            error.details["field"] = OWN_WORDS[field]
-        raise

@@ -1,8 +1,6 @@
 """OpenAI's fine-tuning, on the owner's own machine: the same trainings as at the other doors, in OpenAI's words."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from flask import Response, request
@@ -22,12 +20,12 @@ from blueprints.openai.fine_tuning_views import (
     job_view,
     seq_of,
 )
-from blueprints.openai.shapes import listed
+from blueprints.openai.shapes import listed, renamed
 from services.contracts.fine_tuning import FineTuningRequest
 from services.contracts.jobs import JobView
 from services.contracts.training_doors import TrainingsQuery
 from services.domains import fine_tuning, training, user_files
-from services.errors import Invalid, ServiceError
+from services.errors import Invalid
 
 bp = make_blueprint("openai_fine_tuning", url_prefix="/v1/fine_tuning/jobs", about="OpenAI's surface: fine-tuning")
 
@@ -79,7 +77,7 @@ def create(body: FineTuningRequest) -> Response:
         fine_tuning.note(job.id, body, services=house, owner=job.owner)
         return _shown(job.id)
 
-    with in_own_words():
+    with renamed(OWN_WORDS):
         return trainings.start(body.training(data, held or None), words)
 
 
@@ -151,17 +149,6 @@ def list_checkpoints(path: FineTuningPath, query: FineTuningCheckpointsQuery) ->
         raise Invalid("after", "'after' names no row of this list.", "参数'after'不在此列表中。")
     rest = found[ids.index(query.after) + 1 :] if query.after else found
     return listed(rest[: query.limit], has_more=len(rest) > query.limit)
-
-
-@contextmanager
-def in_own_words() -> Iterator[None]:
-    """Errors inside name their fields as this surface does."""
-    try:
-        yield
-    except ServiceError as error:
-        if (field := error.details.get("field")) in OWN_WORDS:
-            error.details["field"] = OWN_WORDS[field]
-        raise
 
 
 def _shown(task_id: str) -> dict[str, Any]:

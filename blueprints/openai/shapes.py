@@ -1,11 +1,14 @@
 """Shapes that OpenAI's routes share: lists in pages, and what a deletion answers."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+
+from services.errors import ServiceError
 
 
 class PageQuery(BaseModel):
@@ -48,6 +51,17 @@ def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
     if "$ref" in schema:
         return _inlined(parts[schema["$ref"].rpartition("/")[2]], parts)
     return {name: _inlined(each, parts) for name, each in schema.items()}
+
+
+@contextmanager
+def renamed(words: dict[str, str]) -> Iterator[None]:
+    """Errors inside name their fields by *words*, from the house's to those of the surface."""
+    try:
+        yield
+    except ServiceError as error:
+        if (field := error.details.get("field")) in words:
+            error.details["field"] = words[field]
+        raise
 
 
 def listed(data: Sequence[dict[str, Any]], *, has_more: bool = False) -> dict[str, Any]:
