@@ -16,12 +16,14 @@ import orjson
 
 from services import filetypes
 from services.contracts.images import SourcePicture
-from services.errors import Invalid, ServiceError, UnsupportedMedia
+from services.errors import Cancelled, Invalid, ServiceError, UnsupportedMedia
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from PIL.Image import Image
+
+    from services.assemble import Services
 
 PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp"})
 FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/bmp": "BMP", "image/gif": "GIF"}
@@ -47,6 +49,16 @@ def read(source: bytes | Path, *, max_pixels: int, field: str = "image", kinds: 
     """
     with _opened(source, max_pixels, field, kinds) as image:
         return _flat(_upright(image))
+
+
+def read_sent(name: str, *, services: "Services") -> "Image":
+    """The picture that a request brought, as `read` gives it. Raises what `read` raises, and Cancelled."""
+    path = services.files.folder("uploads") / name
+    try:
+        return read(path, max_pixels=services.settings.max_image_pixels)
+    except FileNotFoundError as error:
+        # It is removed with its request, and a request goes with its client.
+        raise Cancelled(reason="client_left") from error
 
 
 def check(source: bytes | Path, *, max_pixels: int, field: str = "image") -> SourcePicture:

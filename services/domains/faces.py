@@ -33,14 +33,12 @@ from services.contracts.faces import (
     SeenFace,
 )
 from services.contracts.models import CatalogRow
-from services.errors import Cancelled, Invalid, NotFound
+from services.errors import Invalid, NotFound
 from services.face_store import NewPhoto, Registered
 from services.paging import read_page
 from services.tables.faces import FacePhotoTable, FaceTable
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from services.assemble import Services
 
 FACE_ID = re.compile(r"face_[0-9a-f]{16}")
@@ -54,7 +52,7 @@ def detect(request: FaceRequest, *, services: "Services") -> DetectFacesResult:
     Invalid for the picture, Busy when too many wait.
     """
     with _opened(request, services) as (row, engine):
-        image = _read(request, services)
+        image = pictures.read_sent(request.image, services=services)
         seen = engine.find(image, measure=False, owner=request.owner)
     faces = [
         DetectedFace(face_id=f"face_{number:03}", confidence=face.confidence, bbox=face.bbox, landmarks=face.landmarks)
@@ -70,7 +68,7 @@ def register(request: RegisterRequest, *, services: "Services") -> RegisterResul
     Raises as `detect`, Invalid when there is not one face alone, and NotFound for a `face_id` that is gone.
     """
     with _opened(request, services) as (row, engine):
-        seen = engine.find(_read(request, services), measure=True, owner=request.owner)
+        seen = engine.find(pictures.read_sent(request.image, services=services), measure=True, owner=request.owner)
     face = _only(seen)
     photo = NewPhoto(request.owner, request.name, request.face_id, _model(row, engine), face.embedding)
     registered = _keep(photo, request, services) if services.settings.face_keep_photos else _add(photo, services)
@@ -81,7 +79,7 @@ def register(request: RegisterRequest, *, services: "Services") -> RegisterResul
 def recognize(request: RecognizeRequest, *, services: "Services") -> RecognizeResult:
     """Whose faces are on a picture, among those whom the owner registered. Raises as `detect`."""
     with _opened(request, services) as (row, engine):
-        image = _read(request, services)
+        image = pictures.read_sent(request.image, services=services)
         seen = engine.find(image, measure=True, owner=request.owner)
         faces = _recognized(seen, request, _model(row, engine), engine, services)
     return RecognizeResult(faces=faces, model=row.id, width=image.width, height=image.height)
@@ -212,15 +210,6 @@ def _opened(request: FaceRequest, services: "Services") -> Iterator[tuple[Catalo
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         assert isinstance(engine, FaceFinder)
         yield row, engine
-
-
-def _read(request: FaceRequest, services: "Services") -> "Image":
-    path = services.files.folder("uploads") / request.image
-    try:
-        return pictures.read(path, max_pixels=services.settings.max_image_pixels)
-    except FileNotFoundError as error:
-        # It is removed with its request, and a request goes with its client.
-        raise Cancelled(reason="client_left") from error
 
 
 def _views(session: Session, rows: list[FaceTable]) -> list[PersonView]:

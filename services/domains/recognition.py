@@ -19,12 +19,10 @@ from services.contracts.recognition import (
     ObjectDetector,
 )
 from services.engines.base import Engine
-from services.errors import Cancelled, Invalid, NotFound
+from services.errors import Invalid, NotFound
 from services.trained_models import is_trained
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from services.assemble import Services
 
 SEPARATOR = re.compile(r"[,，]")
@@ -40,7 +38,7 @@ def classify(request: ClassifyRequest, *, services: "Services") -> ClassifyResul
     """
     with _opened(request, "image-classification", services) as (row, engine):
         assert isinstance(engine, ImageClassifier)
-        image = _read(request, services)
+        image = pictures.read_sent(request.image, services=services)
         found = engine.classify(image, top_k=request.top_k, owner=request.owner)
     if is_trained(row):
         services.trained.note_use(row.id)
@@ -55,7 +53,7 @@ def detect(request: DetectRequest, *, services: "Services") -> DetectResult:
     with _opened(request, "object-detection", services) as (row, engine):
         assert isinstance(engine, ObjectDetector)
         wanted = own_labels(request.labels, engine)
-        image = _read(request, services)
+        image = pictures.read_sent(request.image, services=services)
         found = engine.detect(image, threshold=request.threshold, labels=wanted, owner=request.owner)
     for each in found:
         each.label = labels.in_language(each.label, request.language)
@@ -97,12 +95,3 @@ def _opened(request: LookRequest, ability: Ability, services: "Services") -> Ite
         )
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         yield row, engine
-
-
-def _read(request: LookRequest, services: "Services") -> "Image":
-    path = services.files.folder("uploads") / request.image
-    try:
-        return pictures.read(path, max_pixels=services.settings.max_image_pixels)
-    except FileNotFoundError as error:
-        # It is removed with its request, and a request goes with its client.
-        raise Cancelled(reason="client_left") from error
