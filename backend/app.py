@@ -17,6 +17,7 @@ from backend import commands, console_page, document, extensions
 from backend.bodies import PoliteBodies
 from backend.errors import register_errors, tell_http_error
 from backend.logs import log_requests, set_up_logs
+from backend.rules import LazyRule
 from blueprints.kit.auth import authenticate, init_tokens, refuse_others
 from blueprints.kit.blueprint import Blueprint
 from blueprints.kit.dialects import is_openai
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app = OpenAPI("polymath", info=Info(title="Polymath", version=VERSION), **document.OPTIONS)
     app.validation_error_callback = refuse_invalid
     app.json = OrjsonProvider(app)
+    app.url_rule_class = LazyRule
     # Nothing here is a coroutine; Flask would look at each function of the onion again at every request.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     configure(app, settings)

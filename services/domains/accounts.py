@@ -2,9 +2,9 @@
 
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import ColumnElement, Select, select, update
+from sqlalchemy import ColumnElement, Select, Table, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 USERNAME = re.compile(r"[A-Za-z0-9._@\-\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]{1,64}")
 USER_ID = re.compile(r"user-[0-9a-f]{16}")
 LEAST_PASSWORD_CHARACTERS = 8
+USERS = cast(Table, UserTable.__table__)
 
 
 def ensure_admin(*, services: "Services") -> MadeAdmin | None:
@@ -135,8 +136,9 @@ def change_password(
 
 def _ensure_anonymous(services: "Services") -> None:
     """Calls without a token belong to `anonymous`; its row lets foreign keys hold."""
+    # By the table alone: a class of rows makes SQLAlchemy set up all classes, for which a start would wait.
     with services.database.read() as session:
-        if session.get(UserTable, ANONYMOUS_ID):
+        if session.scalar(select(USERS.c.id).where(USERS.c.id == ANONYMOUS_ID)):
             return
     row = UserTable(
         id=ANONYMOUS_ID,
@@ -155,7 +157,7 @@ def _ensure_anonymous(services: "Services") -> None:
 
 def _has_admin(services: "Services") -> bool:
     with services.database.read() as session:
-        return session.scalar(select(UserTable.id).where(UserTable.role == "admin").limit(1)) is not None
+        return session.scalar(select(USERS.c.id).where(USERS.c.role == "admin").limit(1)) is not None
 
 
 def _admins() -> Select[str]:
