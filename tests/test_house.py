@@ -23,8 +23,8 @@ DEEPEST_BLOCK = 4
 HEAVY = {
     "PIL", "accelerate", "anthropic", "bitsandbytes", "celery", "ctranslate2", "cv2", "dashscope", "datasets",
     "diffusers", "dlib", "faster_whisper", "imageio", "librosa", "matplotlib", "numpy", "onnxruntime", "openai",
-    "pandas", "peft", "piper", "safetensors", "scipy", "skimage", "sklearn", "soundfile", "tokenizers", "torch",
-    "torchaudio", "torchvision", "transformers", "xllamacpp",
+    "pandas", "peft", "piper", "requests", "safetensors", "scipy", "skimage", "sklearn", "soundfile", "tokenizers",
+    "torch", "torchaudio", "torchvision", "transformers", "xllamacpp",
 }  # fmt: skip
 
 # Settings read the environment, and hand it on as a whole to child processes. Two files are glue between processes

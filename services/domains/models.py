@@ -1,11 +1,9 @@
-"""Models: listed, pulled, verified and removed.
-
-What pulls is imported when somebody does: with the libraries that it downloads by, it is a twentieth of a start.
-"""
+"""Models: listed, pulled, verified and removed."""
 
 import re
 from typing import TYPE_CHECKING, Any
 
+from services import pulls
 from services.catalog import LOCAL
 from services.compute.progress import SILENT, Job
 from services.compute.registry import function
@@ -39,8 +37,6 @@ def pull(request: PullRequest, *, services: "Services", job: Job = SILENT) -> Pu
     Raises NotFound, Invalid for a model without weights, Conflict while it is pulled elsewhere, Unavailable
     when no source answers or the disk is full.
     """
-    from services import pulls
-
     row = find_to_pull(request.model, services=services)
     there = services.catalog.installed(row)
     manifest = pulls.pull(row, catalog=services.catalog, settings=services.settings, job=job)
@@ -101,8 +97,6 @@ def rows_to_pull(name: str, *, services: "Services") -> list[CatalogRow]:
 
 def verify(name: str, *, services: "Services") -> VerifyResult:
     """Whether the files of a pulled model are still what was installed. Raises NotFound, Invalid, Unavailable."""
-    from services import pulls
-
     return pulls.verify(find_to_pull(name, services=services), catalog=services.catalog)
 
 
@@ -111,8 +105,6 @@ def remove(name: str, *, services: "Services") -> None:
 
     Raises NotFound, Invalid, Unavailable, and Conflict while it is being pulled.
     """
-    from services import pulls
-
     pulls.remove(find_to_pull(name, services=services), catalog=services.catalog, settings=services.settings)
 
 

@@ -22,8 +22,8 @@ from typing import IO
 from services.compute.progress import Job
 from services.contracts.models import Package, Source, WantedFile
 from services.errors import Unavailable
+from services.pulls.digests import file_sha256
 from services.pulls.room import need_room
-from services.pulls.transfer import file_sha256
 from services.settings import Settings, environment_with
 
 Meter = Callable[[int], None]

@@ -13,10 +13,9 @@ from services.catalog import MANIFEST, Catalog
 from services.compute.progress import Job
 from services.contracts.models import CatalogRow, InstalledFile, Manifest, Source, VerifyResult
 from services.errors import Conflict, Unavailable
-from services.pulls import hub, packages
 from services.pulls.convert import convert
+from services.pulls.digests import file_sha256
 from services.pulls.room import full_disk_told
-from services.pulls.transfer import file_sha256
 from services.settings import Settings
 
 ORIGIN = ".origin"
@@ -77,6 +76,9 @@ def _install(row: CatalogRow, place: Path, settings: Settings, job: Job) -> Mani
 
 def _fetch(row: CatalogRow, staging: Path, settings: Settings, job: Job) -> Manifest:
     """Fill *staging* from the first source that answers. Raises what the last one said."""
+    # With the libraries that they download by, they are a thirtieth of a start, and few starts pull.
+    from services.pulls import hub, packages
+
     for number, source in enumerate(row.sources, 1):
         folder = _begin(staging, source)
         try:

@@ -1,6 +1,5 @@
 """One file over HTTP, that goes on where it broke off and is only there when it is what was promised."""
 
-import hashlib
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 import requests
 
 from services.errors import Unavailable
+from services.pulls.digests import file_git_sha1, file_sha256
 
 BLOCK_BYTES = 2**20
 # Tries in a row that bring nothing new; one that brought something does not count.
@@ -33,7 +33,7 @@ class Promise:
             return False
         if self.sha256:
             return file_sha256(path) == self.sha256
-        return not self.git_sha1 or _git_sha1(path) == self.git_sha1
+        return not self.git_sha1 or file_git_sha1(path) == self.git_sha1
 
 
 def download(
@@ -62,12 +62,6 @@ def download(
             file=promise.name,
         )
     part.rename(target)
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file of any size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fill(
@@ -112,9 +106,3 @@ def _append(
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _git_sha1(path: Path) -> str:
-    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    digest.update(path.read_bytes())
-    return digest.hexdigest()
