@@ -5,6 +5,9 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet install
 
+# Where this is set, every process that starts would compile the whole house again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-browser test-postman lint models worker bench-annotate bench-camera bench-chat bench-faces bench-data bench-generate bench-images bench-jobs bench-local bench-recognition bench-train bench-transcription compat docs clean
 
