@@ -23,6 +23,8 @@ def stream_all(ask: Open, requests: list[ChatRequest], *, at_once: int) -> Itera
     given_up = threading.Event()
 
     def work(number: int) -> None:
+        if given_up.is_set():
+            return  # One that ended made place for it before it could be called off.
         try:
             _pass_on(ask(requests[number]), number, arrived, given_up)
             arrived.put(END)

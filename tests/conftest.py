@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -19,6 +21,8 @@ from services.contracts.models import PullRequest
 from services.database import open_database
 from services.domains import accounts, models
 from services.settings import Settings
+from services.tables.accounts import UserTable
+from services.usage import utc_now
 
 pytest_plugins = [
     "tests.face_models",
@@ -49,12 +53,19 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the newest tables, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "polymath.db"
-    database = open_database(f"sqlite:///{path}")
+    """An SQLite file with the newest tables and the first admin, to be copied.
+
+    The hash of the admin's password is a cheap one: a real one takes as long as all else that a test does.
+    """
+    folder = tmp_path_factory.mktemp("migrated")
+    database = open_database(f"sqlite:///{folder / 'polymath.db'}")
     migrate(database.engine)
+    with database.write() as session:
+        cheap = PasswordHasher.from_parameters(CHEAPEST).hash(ADMIN_PASSWORD)
+        named = {"id": f"user-{'ad' * 8}", "username": "admin", "username_key": "admin", "role": "admin"}
+        session.add(UserTable(password_hash=cheap, created_at=utc_now(), **named))
     database.close()
-    return path
+    return folder / "polymath.db"
 
 
 @pytest.fixture

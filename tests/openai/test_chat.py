@@ -102,6 +102,7 @@ def test_stop(sdk: openai.OpenAI, chat_model: str) -> None:
 def test_logprobs(sdk: openai.OpenAI, chat_model: str) -> None:
     asked: dict[str, Any] = {
         "model": chat_model, "messages": HELLO, "max_tokens": 3, "logprobs": True, "top_logprobs": 2,
+        "temperature": 0,
     }  # fmt: skip
     whole = sdk.chat.completions.create(**asked).choices[0].logprobs
     assert whole and whole.content and len(whole.content) == 3

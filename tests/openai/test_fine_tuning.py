@@ -15,7 +15,7 @@ TRAINED_SECONDS = 900
 # One word for one question, learned by heart.
 ROWS = [
     {"messages": [{"role": "user", "content": "What is the password?"}, {"role": "assistant", "content": "Tulip"}]}
-] * 24
+] * 12
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
@@ -96,7 +96,7 @@ def test_a_fine_tune_through_the_package_alone(sdk: openai.OpenAI, chat_model: s
         seed=1,
         method={
             "type": "supervised",
-            "supervised": {"hyperparameters": {"n_epochs": 4, "batch_size": 4, "learning_rate_multiplier": 10}},
+            "supervised": {"hyperparameters": {"n_epochs": 2, "batch_size": 1, "learning_rate_multiplier": 10}},
         },
         metadata={"suite": "compat"},
     )
