@@ -1,5 +1,6 @@
 """The rules of addresses."""
 
+from functools import cache
 from typing import Any
 
 from werkzeug.routing import Rule
@@ -13,13 +14,9 @@ class LazyRule(Rule):
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Any:
-        compile_builder = super()._compile_builder
-        built: list[Any] = []
+        compile_once = cache(super()._compile_builder)
 
         def build(rule: Rule, /, **values: Any) -> tuple[str, str]:
-            if not built:
-                built.append(compile_builder(append_unknown))
-            address: tuple[str, str] = built[0](rule, **values)
-            return address
+            return compile_once(append_unknown)(rule, **values)
 
         return build

@@ -23,7 +23,6 @@ from services.domains import configurations
 
 bp = make_blueprint("configurations", url_prefix="/api/config", about="Providers, each with its key, address and model")
 
-
 # Ids are longer than the words that stand in their place, so that `PUT /test` is a wrong method and no missing id.
 ONE = "/<string(minlength=8):id>"
 
