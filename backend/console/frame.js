@@ -22,6 +22,7 @@ export function drawFrame(app, redraw) {
     side.classList.toggle("open", isOpen);
     veil.hidden = !isOpen;
     toggle.setAttribute("aria-expanded", String(isOpen));
+    main.inert = isOpen; // A page that is still being drawn focuses its own field, which is not to be had under the veil.
     if (isOpen) side.querySelector("[aria-current]")?.focus();
   }
   side.addEventListener("keydown", (event) => {
