@@ -116,7 +116,7 @@ def test_the_list_of_pages_opens_as_a_drawer(browser: Browser, server: LiveServe
         toggle.click()
         chat = page.get_by_role("link", name="Chat")
         expect(chat).to_be_focused()
-        page.evaluate("document.querySelector('main textarea').focus()")  # As a page does that is drawn late.
+        page.locator("main textarea").first.focus()  # As a page does that is drawn late.
         expect(chat).to_be_focused()
         page.keyboard.press("Escape")
         expect(toggle).to_be_focused()
