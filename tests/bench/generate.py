@@ -1,6 +1,6 @@
 """`make bench-generate`: prompts written as a batch, beside one by one; adapters on llama.cpp, beside peft.
 
-    python -m tests.bench.generate [--prompts 16] [--tokens 48] [--rounds 3] [--threads 0] [--json FILE]
+    python -m tests.bench.generate [--prompts 16] [--tokens 48] [--rounds 3] [--threads 0] [--only NAME …] [--json FILE]
 
 Each figure comes from a process of its own. The service's are those of `generation.write`, which is what
 `/api/v1/generate/batch` calls where the engines are; its peers are xllamacpp and transformers with peft, called
@@ -66,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         prepare(Path(folder))
         rounds = [one_round(Path(folder), options, number) for number in range(options.rounds)]
-    print(report.beside(rounds, {name: {} for name in MEASURES}))
+    print(report.beside(rounds, {name: {} for name in options.only}))
     for line in ratios(rounds):
         print(line)
     if options.json:
@@ -79,6 +79,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0, help="threads of each; 0 takes every core")
+    parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES))
     parser.add_argument("--json", help="a file for every figure of every round")
     parser.add_argument("--one", choices=list(MEASURES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -98,7 +99,7 @@ def prepare(folder: Path) -> None:
 def one_round(folder: Path, options: argparse.Namespace, number: int) -> dict[str, dict[str, float]]:
     """Each in a process of its own; who begins changes from round to round."""
     found = {}
-    for name in sorted(MEASURES, reverse=bool(number % 2)):
+    for name in sorted(options.only, reverse=bool(number % 2)):
         passed = [f"--{key}={getattr(options, key)}" for key in ("prompts", "tokens", "threads")]
         command = [sys.executable, "-m", "tests.bench.generate", "--one", name, "--folder", str(folder), *passed]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
@@ -118,7 +119,11 @@ def ratios(rounds: list[dict[str, dict[str, float]]]) -> list[str]:
         ("an adapter, as a batch: llama.cpp to peft", ("adapter on llama.cpp", batch), ("peft", batch)),
         ("an adapter, as a batch: transformers to peft", ("adapter on transformers", batch), ("peft", batch)),
     ]
-    return [f"{what}: {found[one][a] / found[other][b]:.2f}" for what, (one, a), (other, b) in pairs]
+    return [
+        f"{what}: {found[one][a] / found[other][b]:.2f}"
+        for what, (one, a), (other, b) in pairs
+        if one in found and other in found
+    ]
 
 
 def through(model: str, engine: str | None = None) -> Measure:
