@@ -24,7 +24,13 @@ class Wish:
     answer: Any = None
     error: BaseException | None = None
     done: bool = False
-    woken: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
+    woken: threading.Lock = field(init=False)
+    """Held until the wish is done or leads; an Event costs four times as much."""
+
+    def __post_init__(self) -> None:
+        self.woken = threading.Lock()
+        self.woken.acquire()
 
 
 class Combiner:
@@ -58,17 +64,28 @@ class Combiner:
     def _do(self, wish: Wish) -> Any:
         with self._lock:
             self._wishes.append(wish)
-            leads, self._led = not self._led, True
-        if not leads:
-            wish.woken.wait()
+            wish.leads, self._led = not self._led, True
+        if not wish.leads:
+            self._wait(wish)
         if not wish.done:
             self._lead()
         if wish.error:
             raise wish.error
         return wish.answer
 
+    def _wait(self, wish: Wish) -> None:
+        try:
+            wish.woken.acquire()
+        except BaseException:
+            # A greenlet may be ended while it waits; whoever came after it must not wait for it to lead.
+            with self._lock:
+                if wish in self._wishes:
+                    self._wishes.remove(wish)
+                    self._pass_on() if wish.leads else None
+            raise
+
     def _lead(self) -> None:
-        """Do the deeds of all who wait, then let the first of those who came meanwhile lead."""
+        """Do the deeds of all who wait, the leader's own first, then let the first of those who came meanwhile lead."""
         with self._lock:
             most = self._most or len(self._wishes)
             wishes, self._wishes = self._wishes[:most], self._wishes[most:]
@@ -76,10 +93,16 @@ class Combiner:
             self._serve(wishes)
         finally:
             with self._lock:
-                following = self._wishes[:1]
-                self._led = bool(following)
-            for wish in [*wishes, *following]:
-                wish.woken.set()
+                self._pass_on()
+            for wish in wishes[1:]:
+                wish.woken.release()
+
+    def _pass_on(self) -> None:
+        """Let the first who waits lead; called with the lock."""
+        self._led = bool(self._wishes)
+        for wish in self._wishes[:1]:
+            wish.leads = True
+            wish.woken.release()
 
     def _serve(self, wishes: list[Wish]) -> None:
         try:

@@ -1,7 +1,6 @@
 """Jobs: submit, follow, cancel, retry. What blueprints and domains use of `compute`."""
 
 import time
-import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel
 from services import cancellation
 from services.compute import registry, wire
 from services.compute.history import History
+from services.compute.identity import new_job_id
 from services.compute.packing import Packer
 from services.compute.queue import Queue
 from services.compute.rows import utc_now
@@ -86,7 +86,7 @@ class Jobs:
     def _row(self, function: registry.Function, request: BaseModel, fingerprint: str | None) -> dict[str, Any]:
         now = utc_now()
         return {
-            "id": str(uuid.uuid4()),
+            "id": new_job_id(),
             "kind": function.name,
             "status": "queued",
             "request": self._packer.pack(request),

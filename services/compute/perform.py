@@ -1,6 +1,5 @@
 """One attempt of a job, from its ticket to its outcome; the same under every runner."""
 
-import inspect
 import logging
 import time
 from dataclasses import dataclass, field
@@ -73,7 +72,7 @@ def _call(attempt: Attempt, services: "Services", packer: Packer) -> Any:
     if attempt.ticket.attempt > 1 and not function.resumable:
         # An attempt that died after it kept its files, and before it could say so, must not leave them beside the new.
         services.files.forget([file.name for file in services.files.of_job(attempt.ticket.id)])
-    extra = {"job": attempt.job} if "job" in inspect.signature(function.call).parameters else {}
+    extra = {"job": attempt.job} if function.takes_job else {}
     answer = function.call(request, services=services, **extra)
     # A cancel that came too late for the function still counts; work that is done when the runner stops is kept.
     if attempt.switch.reason == "cancelled":

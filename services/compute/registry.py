@@ -28,6 +28,7 @@ class Function:
     request: type[BaseModel]
     answer: TypeAdapter[Any]
     streams: bool
+    takes_job: bool
     needs_engine: bool
     lane: Lane
     resumable: bool
@@ -61,7 +62,8 @@ def function(
     def register(plain: Plain) -> Plain:
         # `Services` is imported for type checkers alone, else domains and their assembly would import each other.
         hints = typing.get_type_hints(plain, localns={"Services": object})
-        answer, request = hints["return"], hints[next(iter(inspect.signature(plain).parameters))]
+        parameters = inspect.signature(plain).parameters
+        answer, request = hints["return"], hints[next(iter(parameters))]
         streams = typing.get_origin(answer) is Iterator
         name = f"{plain.__module__.rpartition('.')[2]}.{plain.__name__}"
         _functions[name] = Function(
@@ -70,6 +72,7 @@ def function(
             request=request,
             answer=TypeAdapter(typing.get_args(answer)[0] if streams else answer),
             streams=streams,
+            takes_job="job" in parameters,
             needs_engine=needs_engine,
             lane=lane,
             resumable=resumable,

@@ -58,7 +58,7 @@ class Tickets:
     def __init__(self, database: Database) -> None:
         self._database = database
         # A claim takes half a millisecond. While a lane of 16 claims, those who submit wait for SQLite's one writer.
-        self._combiner = Combiner(database, most=4 if database.engine.dialect.name == "sqlite" else None)
+        self._combiner = Combiner(database, most=2 if database.engine.dialect.name == "sqlite" else None)
 
     def claim(self, lane: str, runner: str, host: str, bound: int) -> Ticket | None:
         """The next job of *lane*, now *runner*'s; None when none is due or the lane is full on *host*."""

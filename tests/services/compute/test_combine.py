@@ -2,11 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
+import gevent
+import gevent.thread
 import pytest
 from sqlalchemy import Connection, event, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from services.compute import combine
 from services.compute.combine import Combiner
 from services.compute.rows import utc_now
 from services.database import Database
@@ -150,3 +154,24 @@ def test_an_interrupted_leader_leaves_nobody_waiting(database: Database) -> None
     with pytest.raises(KeyboardInterrupt):
         combiner.do(interrupt)
     assert combiner.do(add("a")) == "a"
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["still waits", "was just told to lead"])
+def test_a_greenlet_that_is_ended_stands_in_nobodys_way(
+    database: Database, monkeypatch: pytest.MonkeyPatch, chosen: bool
+) -> None:
+    monkeypatch.setattr(combine, "threading", SimpleNamespace(Lock=gevent.thread.LockType))
+    combiner = Combiner(database)
+    first, second, third = (gevent.Greenlet(combiner.do, add(name)) for name in ("first", "second", "third"))
+
+    def lead(connection: Connection) -> None:
+        """The others come while this one writes."""
+        for one in (first, second):
+            one.start()
+        gevent.sleep(0)
+        first.kill(block=not chosen)  # Not waited for, it is heard after this greenlet has chosen the next to lead.
+
+    combiner.do(lead)
+    third.start()
+    gevent.joinall([first, second, third], timeout=5)
+    assert ids(database) == ["second", "third"]

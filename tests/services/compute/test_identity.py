@@ -1,11 +1,22 @@
-"""Whether the process that ran a job is gone."""
+"""What jobs are called, and whether the process that ran one is gone."""
 
 import os
 import subprocess
 import sys
+import time
+from uuid import RFC_4122, UUID
 
-from services.compute.identity import is_dead, runner_name, this_host
+from services.compute.identity import is_dead, new_job_id, runner_name, this_host
 from tests.live import wait_for
+
+
+def test_jobs_ids_are_of_version_7_and_begin_with_the_time() -> None:
+    before = time.time_ns() // 1_000_000
+    made = [UUID(new_job_id()) for _ in range(1000)]
+    after = time.time_ns() // 1_000_000
+    assert len(set(made)) == 1000
+    assert {(one.version, one.variant) for one in made} == {(7, RFC_4122)}
+    assert all(before <= one.int >> 80 <= after for one in made)
 
 
 def test_a_runner_of_this_process_lives() -> None:
