@@ -36,7 +36,7 @@ class Jobs:
         self._queue = Queue(database)
         self._history = History(database)
         self._packer = Packer(settings)
-        self._watch = Watch(self._history.revisions)
+        self._watch = Watch(self._history.revisions, database.version)
         self._services: Services | None = None
 
     def bind(self, services: "Services") -> None:

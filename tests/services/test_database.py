@@ -48,6 +48,18 @@ def test_an_error_rolls_back(database: Database) -> None:
         assert session.scalars(select(UsageTable)).all() == []
 
 
+def test_the_version_changes_when_somebody_writes(database: Database) -> None:
+    before = database.version()
+    assert database.version() == before
+    with database.read() as session:
+        session.scalars(select(UsageTable.model)).all()
+    assert database.version() == before
+    with database.write() as session:
+        session.add(entry())
+    is_sqlite = database.engine.dialect.name == "sqlite"
+    assert (database.version() != before) == is_sqlite and (before is not None) == is_sqlite
+
+
 def test_many_writers_lose_nothing(database: Database) -> None:
     with database.write() as session:
         session.add(entry(prompt_tokens=0))

@@ -53,3 +53,15 @@ def test_many_who_wait_are_one_question() -> None:
         thread.join()
     assert set(map(tuple, rows.asked)) == {("a",)}
     assert len(rows.asked) < 60, "a question a look, not one a waiter"
+
+
+def test_while_nobody_writes_nobody_is_asked() -> None:
+    rows, version = Rows(), 1
+    watch, woken = Watch(rows, lambda: version), threading.Event()
+    assert not watch.wait("a", 1, 0.3)
+    assert len(rows.asked) == 1
+    threading.Thread(target=lambda: watch.wait("a", 1, 30) and woken.set(), daemon=True).start()
+    assert not woken.wait(0.3)
+    assert len(rows.asked) == 2, "who has just begun to wait is asked for once"
+    rows.now["a"], version = 2, 2
+    assert woken.wait(5)
