@@ -78,11 +78,16 @@ class Combiner:
             wish.woken.acquire()
         except BaseException:
             # A greenlet may be ended while it waits; whoever came after it must not wait for it to lead.
-            with self._lock:
-                if wish in self._wishes:
-                    self._wishes.remove(wish)
-                    self._pass_on() if wish.leads else None
+            self._leave(wish)
             raise
+
+    def _leave(self, wish: Wish) -> None:
+        with self._lock:
+            if wish not in self._wishes:
+                return
+            self._wishes.remove(wish)
+            if wish.leads:
+                self._pass_on()
 
     def _lead(self) -> None:
         """Do the deeds of all who wait, the leader's own first, then let the first of those who came meanwhile lead."""
