@@ -73,7 +73,8 @@ def revoke(key_id: str, *, services: "Services", identity: Identity) -> None:
 
 def identify(key: str, *, services: "Services") -> Identity:
     """Whose *key* is, as the database says now; raises Unauthenticated. The use is noted beside the request."""
-    row = _WHOSE.first(services.database, {"hash": _hash(key), "now": utc_now().isoformat(" ", "microseconds")})
+    # Whole seconds, so that the same key is asked for once a second.
+    row = _WHOSE.first(services.database, {"hash": _hash(key), "now": utc_now().isoformat(" ", "seconds")})
     if row is None:
         raise Unauthenticated(
             "The API key is unknown, expired or revoked, or its account is disabled.",
