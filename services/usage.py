@@ -7,8 +7,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import cast
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from services import metrics
@@ -18,6 +19,8 @@ from services.tables.usage import UsageTable
 FLUSH_SECONDS = 0.5
 ROWS_A_FLUSH = 500
 MOST_WAITING = 100_000
+# Past SQLAlchemy's ORM, which takes twice as long for rows that nobody reads.
+INSERT = insert(cast(Table, UsageTable.__table__)).inline()
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +90,8 @@ class UsageWriter:
 
     def _write(self, entries: list[UsageEntry]) -> None:
         try:
-            with self._database.write() as session:
-                session.execute(insert(UsageTable), [_row(entry) for entry in entries])
+            with self._database.begin() as connection:
+                connection.execute(INSERT, [_row(entry) for entry in entries])
         except SQLAlchemyError:
             # Kept for the next turn: a database that is away for a while loses nothing.
             self._waiting.extendleft(reversed(entries))
