@@ -6,12 +6,14 @@ would hold up every other writer. A test fails when one is open across a switch.
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from services.turns import Turns
@@ -51,6 +53,7 @@ class Database:
             _make_patient(engine)
         self.engine = engine
         self._teller: sqlite3.Connection | None = None
+        self._telling = threading.Lock()
         self._writing = engine.execution_options(write=True)
         self._writer = sessionmaker(self._writing, expire_on_commit=False)
         self._reader = sessionmaker(engine, expire_on_commit=False)
@@ -84,10 +87,10 @@ class Database:
         if self.engine.dialect.name != "sqlite":
             return None
         try:
-            if self._teller is None:
-                self._teller = self._open_teller()
-            return int(self._teller.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error:
+            with self._telling:
+                self._teller = self._teller or self._open_teller()
+                return int(self._teller.execute("PRAGMA data_version").fetchone()[0])
+        except (sqlite3.Error, SQLAlchemyError):  # Who asks for more than a number will hear why.
             return None
 
     def _open_teller(self) -> sqlite3.Connection:

@@ -1,13 +1,14 @@
 """The database over SQLite and PostgreSQL: one writer at a time, nothing lost, no wait inside a write."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.setup import migrate, newest_revision
-from services.database import Database
+from services.database import Database, open_database
 from services.tables.usage import UsageTable
 from services.usage import UsageEntry, UsageWriter, utc_now
 
@@ -58,6 +59,12 @@ def test_the_version_changes_when_somebody_writes(database: Database) -> None:
         session.add(entry())
     is_sqlite = database.engine.dialect.name == "sqlite"
     assert (database.version() != before) == is_sqlite and (before is not None) == is_sqlite
+
+
+def test_a_database_that_cannot_be_opened_has_no_version(tmp_path: Path) -> None:
+    nowhere = open_database(f"sqlite:///{tmp_path}/missing/test.db")
+    assert nowhere.version() is None
+    nowhere.close()
 
 
 def test_many_writers_lose_nothing(database: Database) -> None:
