@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from services.turns import Turns
 
 WRITE_WAIT_SECONDS = 30
-# Another process's writes take about as long: with pauses of up to 20 ms, one submit in a hundred waited 44 ms, now 30.
+# Another process's writes take about as long; pauses of up to 20 ms were one submit in a hundred that waited 44.
 LONGEST_PAUSE_SECONDS = 0.002
 
 
@@ -102,8 +102,7 @@ class Database:
 
     def close(self) -> None:
         if self._teller:
-            self._teller.close()
-            self._teller = None
+            self._teller.close()  # It stays closed: another one would count from another number.
         self.engine.dispose()
 
 
@@ -129,7 +128,7 @@ def _make_patient(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # The driver must not begin transactions of its own.
-        for pragma in ("journal_mode=WAL", "busy_timeout=1", "foreign_keys=ON", "synchronous=NORMAL"):
+        for pragma in ("journal_mode=WAL", "busy_timeout=5", "foreign_keys=ON", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -8,6 +8,9 @@ import { end, isLoggedIn } from "./shared/session.js";
 import { keep, recall } from "./shared/storage.js";
 import { GROUPS, OF_ACCOUNTS } from "./pages.js";
 
+// As style/frame.css has it: from here on the list of pages stands beside its page and nothing covers that.
+const WIDE = matchMedia("(min-width: 861px)");
+
 const mark = () => h("img", { src: new URL("icon.svg", import.meta.url).href, alt: "", width: 28, height: 28 });
 export const brand = () => h("a", { class: "brand", href: "#/chat" }, mark(), "Polymath");
 
@@ -23,7 +26,9 @@ export function drawFrame(app, redraw) {
     veil.hidden = !isOpen;
     toggle.setAttribute("aria-expanded", String(isOpen));
     main.inert = isOpen; // A page that is still being drawn focuses its own field, which is not to be had under the veil.
-    if (isOpen) side.querySelector("[aria-current]")?.focus();
+    if (!isOpen) return;
+    side.querySelector("[aria-current]")?.focus();
+    WIDE.addEventListener("change", () => drawer(false), { once: true });
   }
   side.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !side.classList.contains("open")) return;

@@ -30,9 +30,7 @@ class Watch:
     a job that tells of its progress is waited for anew each time. Under gevent the thread is a greenlet.
     """
 
-    def __init__(
-        self, revisions: Callable[[list[str]], dict[str, int]], version: Callable[[], int | None] = lambda: None
-    ) -> None:
+    def __init__(self, revisions: Callable[[list[str]], dict[str, int]], version: Callable[[], int | None]) -> None:
         self._revisions, self._version = revisions, version
         self._seen: tuple[int | None, set[Waiter]] = (None, set())
         self._waiters: set[Waiter] = set()
@@ -69,9 +67,9 @@ class Watch:
             self._some.wait(pause)
             self._some.clear()
             with self._lock:
-                waiters = list(self._waiters)
+                waiters = set(self._waiters)
             if waiters:
-                if self._may_differ(set(waiters)):
+                if self._may_differ(waiters):
                     self._wake(waiters)
                 youngest = time.monotonic() - max(waiter.since for waiter in waiters)
                 pause = min(max(youngest / 10, SHORTEST_SECONDS), LONGEST_SECONDS)
@@ -86,7 +84,7 @@ class Watch:
         self._seen = now, waiters
         return now is None or now != before or not waiters <= asked_for
 
-    def _wake(self, waiters: list[Waiter]) -> None:
+    def _wake(self, waiters: set[Waiter]) -> None:
         try:
             now = self._revisions(sorted({waiter.id for waiter in waiters}))
         except SQLAlchemyError:

@@ -124,6 +124,11 @@ def test_the_list_of_pages_opens_as_a_drawer(browser: Browser, server: LiveServe
         toggle.click()
         page.get_by_role("link", name="Images").click()
         expect(page.get_by_role("heading", name="Images")).to_be_focused()
+        toggle.click()
+        page.set_viewport_size({"width": 1200, "height": 780})  # A tablet that is turned.
+        words = page.locator("main textarea").first
+        words.click(timeout=10_000)
+        expect(words).to_be_focused()
 
 
 @pytest.mark.parametrize("place", PAGES)

@@ -1,5 +1,6 @@
 """The starter chat model on llama.cpp: real weights, real answers."""
 
+import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from services.catalog import Catalog
 from services.contracts.chat import ChatRequest, join_deltas
+from services.engines import llama_cpp
 from services.engines.base import rows_under
 from services.engines.llama_cpp import LlamaCpp
 from services.errors import Invalid
@@ -122,3 +124,26 @@ def test_a_chat_that_was_given_up_is_waited_for(chat_models: Path) -> None:
         stream.close()
     loaded.unload()
     assert not loaded._working
+
+
+def test_the_first_piece_goes_at_once_and_those_that_come_soon_after_go_together() -> None:
+    arrived: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    class Ended(threading.Event):
+        """Lets two more pieces come while the reader waits for them."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            if timeout > 0:
+                for told in (piece("two"), piece("three"), None):
+                    arrived.put(told)
+            return True
+
+    def piece(text: str) -> dict[str, object]:
+        return {"id": "chat-1", "choices": [{"delta": {"content": text}}]}
+
+    reading = llama_cpp._read(arrived, Ended())
+    arrived.put(piece("first"))
+    assert [delta.text for delta in next(reading)] == ["first"]
+    arrived.put(piece("one"))
+    assert [[delta.text for delta in batch] for batch in reading] == [["one", "two", "three"]]
