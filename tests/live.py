@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import requests
 
+from tests.processes import all_pids, read_of
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 ADMIN_PASSWORD = "correct-horse-battery"
@@ -75,11 +77,11 @@ class LiveServer:
     def processes(self) -> list[int]:
         """Every process that this service started and that still lives, by its folder in their environment."""
         mark = f"INSTANCE_DIR={self.environment['INSTANCE_DIR']}".encode()
-        return [pid for pid in all_pids() if mark in _environment(pid)]
+        return [pid for pid in all_pids() if mark in read_of(pid, "environ")]
 
     def host_pids(self) -> list[int]:
         """The engine host's processes, master first."""
-        return sorted(pid for pid in self.processes() if b"backend.host" in _command(pid))
+        return sorted(pid for pid in self.processes() if b"backend.host" in read_of(pid, "cmdline"))
 
     def read_log(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
@@ -105,26 +107,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def all_pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-
-
-def _environment(pid: int) -> bytes:
-    return _read(pid, "environ")
-
-
-def _command(pid: int) -> bytes:
-    return _read(pid, "cmdline")
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        # A zombie still has a folder and an empty file.
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture

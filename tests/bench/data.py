@@ -27,7 +27,8 @@ import orjson
 from tests.bench import processes, report
 from tests.bench.data_peer import peak_mib
 from tests.bench.processes import SERVICE, Program
-from tests.live import ROOT, all_pids
+from tests.live import ROOT
+from tests.processes import all_pids, read_of
 
 PEER = "datasets"
 PEER_FOLDER = ROOT / ".venv" / "bench"
@@ -157,18 +158,11 @@ class watched:  # noqa: N801  It reads as a verb where it is used.
         while not self._ended.wait(LOOK_SECONDS):
             for pid in all_pids():
                 if pid not in known:
-                    known[pid] = self._mark in read(pid, "environ").split(b"\0")
+                    known[pid] = self._mark in read_of(pid, "environ").split(b"\0")
             for pid in [pid for pid, mine in known.items() if mine]:
                 # Asked each time: a process that was just forked is its parent until it runs its own program.
-                name = (pid, b"child_main" in read(pid, "cmdline"))
+                name = (pid, b"child_main" in read_of(pid, "cmdline"))
                 self.peaks[name] = max(self.peaks.get(name, 0.0), peak_mib(str(pid)))
-
-
-def read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
 
 
 def upload(service: Program, file: Path) -> Any:

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from services.database import open_database
 from services.settings import Settings
 from services.trained_models import TrainedModelStore
-from tests.live import LiveServer, all_pids, wait_for
+from tests.live import LiveServer, wait_for
+from tests.processes import all_pids, read_of
 from tests.taught_pictures import COLOURS, colour_files, coloured, zipped
 
 SECONDS = 120
@@ -98,14 +99,7 @@ def trained(users: dict[str, Caller], dataset: str) -> dict[str, Any]:
 def trainers_of(server: LiveServer) -> list[int]:
     """The processes that train: children carry no mark of their service but its folder."""
     mark = str(server.folder).encode()
-    return [pid for pid in all_pids() if b"child_main" in read(pid, "cmdline") and mark in read(pid, "environ")]
-
-
-def read(pid: int, name: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
+    return [pid for pid in all_pids() if b"child_main" in read_of(pid, "cmdline") and mark in read_of(pid, "environ")]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import orjson
 import pytest
 import requests
 
-from tests.live import LiveServer, all_pids, wait_for
+from tests.live import LiveServer, wait_for
+from tests.processes import read_of
 from tests.sounds import RATE, SENTENCE, Samples, words_of, write_sound
 from tests.test_readme import example, run
 
@@ -46,8 +47,7 @@ def job_of(server: LiveServer, task: str) -> Any:
 
 def children(server: LiveServer) -> list[int]:
     """The processes that hear long sounds for *server*."""
-    ours = set(server.processes())
-    return [pid for pid in all_pids() if pid in ours and b"child_main" in (Path(f"/proc/{pid}/cmdline").read_bytes())]
+    return [pid for pid in server.processes() if b"child_main" in read_of(pid, "cmdline")]
 
 
 def test_a_sound_is_answered_as_the_document_shows(server: LiveServer, spoken_wav: Path, spoken: Samples) -> None:

@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 from blueprints.kit import conversation
 from tests.echo_service import MOST_BYTES, make_echo
 from tests.live import LiveServer, wait_for
+from tests.processes import open_sockets, read_of
 
 SECONDS = 20
 
@@ -199,15 +200,14 @@ def test_sockets_leave_no_file_open(echo: LiveServer, token: str) -> None:
         client.close()
 
     visit()
-    before = open_sockets(echo)
+    before = sockets_of(echo)
     for _ in range(30):
         visit()
-    wait_for(lambda: open_sockets(echo) <= before, what="the files to be closed", seconds=10)
+    wait_for(lambda: sockets_of(echo) <= before, what="the files to be closed", seconds=10)
 
 
-def open_sockets(server: LiveServer) -> int:
-    links = [link for pid in server.processes() for link in Path(f"/proc/{pid}/fd").iterdir()]
-    return sum(str(link.readlink()).startswith("socket:") for link in links)
+def sockets_of(server: LiveServer) -> int:
+    return sum(open_sockets(pid) for pid in server.processes())
 
 
 def test_large_messages_go_there_and_back_whole(echo: LiveServer, token: str) -> None:
@@ -303,8 +303,8 @@ def test_a_client_that_never_reads_ends_its_view_and_holds_up_nobody(echo: LiveS
 
 def memory_mb(server: LiveServer) -> float:
     """The largest process of the service, in MiB."""
-    lines = [Path(f"/proc/{pid}/status").read_text().splitlines() for pid in server.processes()]
-    return max(int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith("VmRSS"))
+    lines = [read_of(pid, "status").splitlines() for pid in server.processes()]
+    return max(int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith(b"VmRSS"))
 
 
 def test_a_client_that_sends_much_and_reads_nothing_is_held_back(echo: LiveServer, token: str) -> None:

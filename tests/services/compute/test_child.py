@@ -11,19 +11,13 @@ import pytest
 from services.contracts.jobs import JobView
 from services.settings import Settings
 from tests.live import wait_for
+from tests.processes import is_alive
 from tests.services.compute.conftest import House, open_house
 
 
 def reason(job: JobView) -> str:
     assert job.error is not None
     return str(job.error["attributes"]["details"]["reason"])
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def child_of(path: Path) -> int:
@@ -49,7 +43,7 @@ def test_an_error_of_the_child_is_the_job_s(thread_house: House) -> None:
 def test_a_child_out_of_memory_says_so(thread_house: House, tmp_path: Path) -> None:
     job = thread_house.run("nurse", child="hoard", memory_mb=2048, runs=tmp_path / "runs")
     assert (job.status, reason(job)) == ("failed", "out_of_memory")
-    assert not alive(child_of(tmp_path / "runs"))
+    assert not is_alive(child_of(tmp_path / "runs"))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +62,7 @@ def test_a_child_that_ignores_every_word_is_killed(thread_house: House, tmp_path
     pid = child_of(tmp_path / "runs")
     thread_house.jobs.cancel(job.id)
     assert thread_house.end_of(job).status == "canceled"
-    assert not alive(pid)
+    assert not is_alive(pid)
 
 
 def test_a_child_ends_with_the_service(
@@ -81,5 +75,5 @@ def test_a_child_ends_with_the_service(
     house.submit("nurse", child="stubborn", runs=tmp_path / "runs")
     pid = child_of(tmp_path / "runs")
     host.kill()
-    wait_for(lambda: not alive(pid), what="the child to end", seconds=5)
+    wait_for(lambda: not is_alive(pid), what="the child to end", seconds=5)
     house.services.close()

@@ -21,6 +21,7 @@ from services.domains import datasets, training
 from services.errors import Conflict, Invalid, Malformed, NotFound, Unavailable
 from services.settings import Settings
 from tests.live import wait_for
+from tests.processes import children_of, read_of
 from tests.toy_trainer import BASE, put_base, put_rows
 
 LIN, EVE = (Identity(name, name, "user") for name in ("lin", "eve"))
@@ -375,8 +376,7 @@ def log_of(services: Services, job: JobView) -> str:
 
 def children() -> list[int]:
     """The processes that train for this one."""
-    found = [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return [pid for pid in found if b"child_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children_of(os.getpid()) if b"child_main" in read_of(pid, "cmdline")]
 
 
 def put_manifest(models_dir: Path) -> Path:
