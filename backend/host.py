@@ -62,11 +62,6 @@ def create_host(settings: Settings | None = None, services: Services | None = No
         events = function.call(function.request.model_validate_json(request.get_data()), services=services)
         return Response(_lines(events, request.environ), mimetype="application/x-ndjson")
 
-    @host.post("/jobs/knock")
-    def knock() -> Response:
-        services.jobs.runner.knock()
-        return _json({})
-
     @host.errorhandler(ServiceError)
     def tell(error: ServiceError) -> Response:
         return Response(wire.pack_error(error), 400, mimetype="application/json")
@@ -77,7 +72,21 @@ def create_host(settings: Settings | None = None, services: Services | None = No
         log.error("a request from the web does not validate", exc_info=error)
         return tell(_broken())
 
+    _serve_jobs(host, services)
     return host
+
+
+def _serve_jobs(host: Flask, services: Services) -> None:
+    """What the web says of jobs, and what it hears of them."""
+
+    @host.post("/jobs/knock")
+    def knock() -> Response:
+        services.jobs.runner.knock()
+        return _json({})
+
+    @host.get("/jobs/notices")
+    def tell_of_jobs() -> Response:
+        return Response(_lines(services.jobs.notices.batches(), request.environ), mimetype="application/x-ndjson")
 
 
 def _find(name: str) -> registry.Function:

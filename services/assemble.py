@@ -5,6 +5,7 @@ from typing import Literal
 
 from services.catalog import Catalog
 from services.compute.calls import Calls, HostCalls, InlineCalls
+from services.compute.host_client import HostClient
 from services.compute.jobs import Jobs
 from services.compute.runners import open_runner
 from services.credentials import StoredCredentials
@@ -65,7 +66,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
         trained=trained,
         credentials=StoredCredentials(database),
         outbound=Outbound(settings),
-        calls=HostCalls(settings.engine_url, engine_token(settings)) if place == "web" else InlineCalls(),
+        calls=HostCalls(HostClient(settings.engine_url, engine_token(settings))) if place == "web" else InlineCalls(),
         jobs=Jobs(database, settings, open_runner(settings, place)),
         pool=ModelPool(settings),
         files=Files(settings, database),

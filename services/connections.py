@@ -4,6 +4,7 @@ import re
 import socket
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -164,6 +165,17 @@ class _HTTPPool(HTTPConnectionPool):
 
 class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = WatchedHTTPSConnection
+
+
+def open_pool_to(url: str) -> HTTPConnectionPool:
+    """A pool of watched connections to the one server at *url*; a call names the path alone.
+
+    A pool for many servers looks for the right one at each call, which costs as much as the sending.
+    """
+    address = urlsplit(url)
+    pool = _HTTPSPool if address.scheme == "https" else _HTTPPool
+    # A process that was told of no server finds nobody there.
+    return pool(address.hostname or "127.0.0.1", address.port, maxsize=CONNECTIONS_A_HOST, retries=False)
 
 
 def open_pool() -> urllib3.PoolManager:

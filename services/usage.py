@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services import metrics
 from services.database import Database
 from services.tables.usage import UsageTable
+from services.threads import LateThread
 
 FLUSH_SECONDS = 0.5
 ROWS_A_FLUSH = 500
@@ -53,15 +54,14 @@ class UsageWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[UsageEntry] = deque(maxlen=MOST_WAITING)
-        self._lock = threading.Lock()
         self._flushing = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._writer = LateThread(self._run, "usage")
 
     def add(self, entry: UsageEntry) -> None:
         """Keep *entry*; it is in the table within a second."""
         self._waiting.append(entry)
-        if self._thread is None:
-            self._start()
+        if self._writer.begin():
+            atexit.register(self.close)
 
     def flush(self) -> None:
         """Write everything that waits."""
@@ -72,13 +72,6 @@ class UsageWriter:
     def close(self) -> None:
         """Write what is left; called at the end of the process."""
         self.flush()
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
-                self._thread.start()
-                atexit.register(self.close)
 
     def _run(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from services.cancellation import Cancellation, cancellable
+from services.threads import LateThread
 
 LOOK_SECONDS = 0.2
 CLIENT_LEFT = "client_left"
@@ -26,16 +27,12 @@ class Presence:
         self.worker: Any = None
         self._waiting: dict[Cancellation, dict[str, Any]] = {}
         self._some = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._looker = LateThread(self._look, "presence")
 
     def watch(self, switch: Cancellation, environ: dict[str, Any]) -> None:
         """Throw *switch* when the client of *environ* leaves or the worker stops."""
-        with self._lock:
-            self._waiting[switch] = environ
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="presence", daemon=True)
-                self._thread.start()
+        self._waiting[switch] = environ
+        self._looker.begin()
         self._some.set()
 
     def forget(self, switch: Cancellation) -> None:

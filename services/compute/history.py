@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from services.compute.rows import jobs
-from services.contracts.jobs import EventsQuery, JobEventView, JobsQuery, JobsView, JobView
+from services.compute.watch import State
+from services.contracts.jobs import ENDED, EventsQuery, JobEventView, JobsQuery, JobsView, JobView
 from services.database import Database
 from services.errors import Invalid, NotFound
 from services.tables.jobs import JobEventTable, JobTable
@@ -23,7 +24,7 @@ OWN = jobs.c.owner == bindparam("owner")
 OWN_BEFORE = select(func.count()).where(PEERS, OWN, jobs.c.number < bindparam("number"))
 OTHERS_BEFORE = select(func.count(), func.min(jobs.c.number)).where(PEERS, ~OWN).group_by(jobs.c.owner)
 SOONER = select(func.count()).where(QUEUED, jobs.c.priority > bindparam("priority"))
-REVISIONS = select(jobs.c.id, jobs.c.revision).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+STATES = select(jobs.c.id, jobs.c.revision, jobs.c.status).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 
 
 class History:
@@ -90,11 +91,11 @@ class History:
             rows = session.execute(select(JobTable.status, func.count()).where(*wanted).group_by(JobTable.status)).all()
         return {str(status): int(count) for status, count in rows}
 
-    def revisions(self, ids: list[str]) -> dict[str, int]:
-        """How often each of the jobs *ids* has changed."""
+    def states(self, ids: list[str]) -> dict[str, State]:
+        """How often each of the jobs *ids* has changed, and whether it has ended."""
         with self._database.read() as session:
-            rows = session.execute(REVISIONS, {"ids": ids}).all()
-        return {str(job_id): int(revision) for job_id, revision in rows}
+            rows = session.execute(STATES, {"ids": ids}).all()
+        return {str(job_id): State(int(revision), status in ENDED) for job_id, revision, status in rows}
 
 
 def _find(session: Session, job_id: str, owner: str | None) -> Row[*tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from services import cancellation
 from services.compute import registry, wire
 from services.compute.history import History
 from services.compute.identity import new_job_id
+from services.compute.notices import Notices
 from services.compute.packing import Packer
 from services.compute.queue import Queue
 from services.compute.rows import utc_now
@@ -36,7 +37,9 @@ class Jobs:
         self._queue = Queue(database)
         self._history = History(database)
         self._packer = Packer(settings)
-        self._watch = Watch(self._history.revisions, database.version)
+        self.notices = Notices()
+        self._watch = Watch(self._history.states, database.version, runner.tells)
+        self.notices.call(self._watch.hear)
         self._services: Services | None = None
 
     def bind(self, services: "Services") -> None:
@@ -143,16 +146,17 @@ class Jobs:
             left = deadline - time.monotonic()
             if job.ended or left <= 0:
                 return job
-            self.wait_for_change(job, left)
+            self.wait_for_change(job, left, for_end=True)
 
-    def wait_for_change(self, job: JobView, seconds: float) -> bool:
+    def wait_for_change(self, job: JobView, seconds: float, *, for_end: bool = False) -> bool:
         """Return when *job* has changed since it was read, at the latest after *seconds*; whether it has.
 
-        Raises Cancelled when the switch of the calling request is thrown.
+        *for_end* is for who wants to hear of its end alone. Raises Cancelled when the switch of the calling
+        request is thrown.
         """
         switch, deadline = cancellation.current(), time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if self._watch.wait(job.id, job.revision, min(left, LOOK_SECONDS)):
+            if self._watch.wait(job.id, job.revision, min(left, LOOK_SECONDS), for_end=for_end):
                 return True
             if switch:
                 switch.check()
@@ -160,8 +164,11 @@ class Jobs:
 
     def cancel(self, job_id: str, *, owner: str | None = None) -> JobView:
         """Ask a job to end; a queued one has ended at once, an ended one stays as it is."""
-        if not self.show(job_id, owner=owner).ended and self._queue.cancel(job_id):
-            self.runner.knock()
+        if not self.show(job_id, owner=owner).ended:
+            runs = self._queue.cancel(job_id)
+            self.notices.publish(job_id, ended=not runs)
+            if runs:
+                self.runner.knock()
         return self.show(job_id, owner=owner)
 
     def retry(self, job_id: str, *, owner: str | None = None) -> JobView:

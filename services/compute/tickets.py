@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Executable, and_, or_, select, update
 
 from services.compute.claims import claim_next
 from services.compute.combine import Combiner
+from services.compute.notices import Notices
 from services.compute.outcomes import Outcome, died
 from services.compute.rows import (
     CHANGE_HELD,
@@ -55,8 +56,9 @@ class Ticket:
 class Tickets:
     """Gives out tickets and takes reports. Safe from any thread, greenlet or process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notices: Notices | None = None) -> None:
         self._database = database
+        self._notices = notices or Notices()
         # A claim takes half a millisecond. While a lane of 16 claims, those who submit wait for SQLite's one writer.
         self._combiner = Combiner(database, most=2 if database.engine.dialect.name == "sqlite" else None)
 
@@ -72,7 +74,10 @@ class Tickets:
             tell(connection, ticket.number, [("status", {"status": "running", "attempt": ticket.attempt})], now)
             return ticket
 
-        return self._combiner.do(take)
+        ticket = self._combiner.do(take)
+        if ticket is not None:
+            self._notices.publish(ticket.id, ended=False)
+        return ticket
 
     def report(
         self,
@@ -95,7 +100,8 @@ class Tickets:
                 return None
             tell(connection, ticket.number, events, now)
             prune_events(connection, ticket.number)
-            return bool(row.cancel)
+        self._notices.publish(ticket.id, ended=False)
+        return bool(row.cancel)
 
     def end(self, ticket: Ticket, outcome: Outcome) -> bool:
         """Write how the attempt ended; False when the job is another runner's now and nothing was written."""
@@ -107,7 +113,9 @@ class Tickets:
                 tell(connection, ticket.number, [("status", {"status": row.status, **outcome.facts()})], now)
             return row is not None
 
-        return self._combiner.do(write)
+        if written := self._combiner.do(write):
+            self._notices.publish(ticket.id, ended=outcome.again_after_seconds is None)
+        return written
 
     def beat(self, numbers: list[int], runner: str) -> set[int]:
         """Say that *runner* still works on jobs *numbers*; which of them are still its own."""

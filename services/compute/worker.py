@@ -19,6 +19,7 @@ from services.compute.outcomes import Outcome
 from services.compute.packing import Packer
 from services.compute.perform import Attempt, begin, perform
 from services.compute.tickets import Tickets
+from services.threads import LateThread
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -50,7 +51,7 @@ class Worker:
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self.name = runner_name()
-        self._tickets = Tickets(services.database)
+        self._tickets = Tickets(services.database, services.jobs.notices)
         self.bounds = bounds
         self._services = services
         self._packer = Packer(services.settings)
@@ -60,7 +61,7 @@ class Worker:
         self._some = threading.Event()
         self._look_now = threading.Event()
         self._stopping = False
-        self._pulse: threading.Thread | None = None
+        self._pulse = LateThread(self._watch, "job-pulse")
         self._beaten = 0.0
         self._reap_after = 0.0
         self.on_give_up: Callable[[str], None] = lambda _lane: None
@@ -123,9 +124,7 @@ class Worker:
             self._attempts[attempt.ticket.number] = attempt
             if self._stopping:
                 attempt.throw("restarting")
-            if self._pulse is None:
-                self._pulse = threading.Thread(target=self._watch, name="job-pulse", daemon=True)
-                self._pulse.start()
+        self._pulse.begin()
         self._some.set()
 
     def _finish(self, attempt: Attempt, outcome: Outcome | None) -> None:

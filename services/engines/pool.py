@@ -13,6 +13,7 @@ from services.contracts.models import CatalogRow
 from services.engines.base import Engine, find_engine
 from services.errors import Unavailable
 from services.settings import Settings
+from services.threads import LateThread
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class ModelPool:
         self._settings = settings
         self._slots: dict[str, Loaded] = {}
         self._lock = threading.Lock()
-        self._sweeper: threading.Thread | None = None
+        self._sweeper = LateThread(self._sweep, "idle-models")
 
     @contextmanager
     def lease(
@@ -151,9 +152,8 @@ class ModelPool:
             log.info("model unloaded", extra={"model": name})
 
     def _watch_idle(self) -> None:
-        if self._settings.model_idle_seconds > 0 and self._sweeper is None:
-            self._sweeper = threading.Thread(target=self._sweep, name="idle-models", daemon=True)
-            self._sweeper.start()
+        if self._settings.model_idle_seconds > 0:
+            self._sweeper.begin()
 
     def _sweep(self) -> None:
         idle_seconds = self._settings.model_idle_seconds

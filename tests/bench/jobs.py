@@ -1,63 +1,54 @@
 """`make bench-jobs`: empty jobs through the thread runner, on SQLite and on PostgreSQL.
 
-    python -m tests.bench.jobs [--jobs 2000] [--clients 32]
+    python -m tests.bench.jobs [--jobs 2000] [--clients 32] [--rounds 3] [--only SQLite] [--json figures.json]
 
-Jobs a second from the first submit to the last end, the wait of a submit with many clients at once, and
-the time from a submit to the start of its job when nothing else runs.
+As in the service, greenlets of one process submit and threads of the engine host run. Jobs a second from the
+first submit to the last end, the wait of a submit with many clients at once, and the time from a submit to the
+start of its job when nothing else runs.
 """
 
 import argparse
+import subprocess
+import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
+import orjson
 import pgserver
-from pydantic import BaseModel
-from sqlalchemy import func, select
 
-from backend.setup import migrate
-from services.assemble import Services, assemble
-from services.compute.registry import function
-from services.domains import accounts
-from services.settings import Settings
-from services.tables.jobs import JobTable
 from tests.bench import report
+from tests.bench.processes import Program, clean_environment
+from tests.live import ROOT, free_port
 
-IDLE_JOBS = 40
-LONGEST_SECONDS = 120
-
-started: dict[int, float] = {}
-
-
-class EmptyRequest(BaseModel):
-    """Nothing to do but to note the time."""
-
-    number: int
-
-
-@function(lane="io")
-def note(request: EmptyRequest, *, services: Services) -> int:
-    """The number that came, and when it came."""
-    started[request.number] = time.perf_counter()
-    return request.number
+DATABASES = ("SQLite", "PostgreSQL")
+LONGEST_SECONDS = 300
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=DATABASES)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    figures = {}
-    for name in ("SQLite", "PostgreSQL"):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder, database(name, Path(folder)) as url:
-            figures[name] = measure(url, Path(folder), options.jobs, options.clients)
-    labels = list(figures["SQLite"])
-    rows = [[label, *(report.shown(figures[name][label]) for name in figures)] for label in labels]
-    print(report.table(["", *figures], rows))
+    names = [options.only] if options.only else DATABASES
+    rounds = [{name: measure(name, options.jobs, options.clients) for name in names} for _ in range(options.rounds)]
+    figures = {name: {label: [one[name][label] for one in rounds] for label in rounds[0][name]} for name in names}
+    rows = [[label, *(report.shown(median(figures[name][label])) for name in names)] for label in rounds[0][names[0]]]
+    print(report.table(["", *names], rows))
+    if options.json:
+        options.json.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+
+
+def measure(name: str, jobs: int, clients: int) -> dict[str, float]:
+    """The figures over an empty database of that kind."""
+    temporary = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
+    with temporary as folder, database(name, Path(folder)) as url:
+        return submit(url, Path(folder), jobs, clients)
 
 
 @contextmanager
@@ -72,73 +63,35 @@ def database(name: str, folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def measure(url: str, folder: Path, jobs: int, clients: int) -> dict[str, float]:
-    """The figures over one database."""
-    settings = Settings(
-        _env_file=None, database_url=url, instance_dir=folder, data_dir=folder, secret_key="b" * 40, job_runner="thread"
-    )
-    services = assemble(settings, place="host")
-    try:
-        migrate(services.database.engine)
-        accounts.ensure_admin(services=services)
-        services.jobs.runner.start()
-        return {**idle(services), **loaded(services, jobs, clients)}
-    finally:
-        services.close()
-
-
-def idle(services: Services) -> dict[str, float]:
-    """How long a job waits for its start when nothing else runs."""
-    waits = []
-    for number in range(IDLE_JOBS):
-        began = time.perf_counter()
-        job = services.jobs.submit("jobs.note", EmptyRequest(number=number), owner="anonymous")
-        services.jobs.wait(job.id, LONGEST_SECONDS)
-        waits.append((started[number] - began) * 1000)
-    return {"submit to start, idle, p50 ms": median(waits), "submit to start, idle, max ms": max(waits)}
-
-
-def loaded(services: Services, jobs: int, clients: int) -> dict[str, float]:
-    """Jobs a second, and how long a submit takes, with *clients* that submit at once."""
-    waits: list[float] = []
-    began = time.perf_counter()
-
-    def submit(client: int) -> None:
-        for number in range(client, jobs, clients):
-            at = time.perf_counter()
-            services.jobs.submit("jobs.note", EmptyRequest(number=number), owner=f"user-{client}")
-            waits.append((time.perf_counter() - at) * 1000)
-
-    threads = [threading.Thread(target=submit, args=(client,)) for client in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    submitted = time.perf_counter() - began
-    wait_until_done(services, jobs + IDLE_JOBS)
-    took = time.perf_counter() - began
-    return {
-        "jobs/s, submit to end": jobs / took,
-        "submits/s": jobs / submitted,
-        f"submit, {clients} clients, p50 ms": median(waits),
-        f"submit, {clients} clients, p99 ms": quantiles(waits, n=100)[98],
+def submit(url: str, folder: Path, jobs: int, clients: int) -> dict[str, float]:
+    """What the submitter saw of an engine host over that database."""
+    port = free_port()
+    environment = {
+        "DATABASE_URL": url,
+        "ENGINE_URL": f"http://127.0.0.1:{port}",
+        "INSTANCE_DIR": str(folder),
+        "DATA_DIR": str(folder / "data"),
+        "SECRET_KEY": "a-key-for-benchmarks-alone-0123456789",
     }
-
-
-def wait_until_done(services: Services, wanted: int) -> None:
-    """Return when *wanted* jobs are completed."""
-    deadline = time.monotonic() + LONGEST_SECONDS
-    done = select(func.count()).select_from(JobTable).where(JobTable.status == "completed")
-    while time.monotonic() < deadline:
-        with services.database.read() as session:
-            if (session.scalar(done) or 0) >= wanted:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"{wanted} jobs had not ended after {LONGEST_SECONDS} s")
+    serving = ["-c", "backend/host_conf.py", "-b", f"127.0.0.1:{port}", "tests.bench.empty_job:host()"]
+    host = Program("engine host", [sys.executable, "-m", "gunicorn", *serving], environment, folder, port, health="")
+    patched = [sys.executable, "-m", "gevent.monkey", "--module"]
+    command = [*patched, "tests.bench.submitter", str(jobs), str(clients)]
+    host.start()
+    try:
+        ran = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=clean_environment() | environment,
+            capture_output=True,
+            timeout=LONGEST_SECONDS,
+            check=True,
+        )
+    finally:
+        host.stop()
+    seen: dict[str, float] = orjson.loads(ran.stdout)
+    return seen
 
 
 if __name__ == "__main__":
-    # The module's own name is part of the function's: `jobs.note`, wherever it is run from.
-    from tests.bench import jobs as named
-
-    named.main()
+    main()

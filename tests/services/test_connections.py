@@ -3,10 +3,11 @@
 import socket
 import threading
 from http.client import IncompleteRead
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from services.connections import PromptResponse, WatchedHTTPConnection
+from services.connections import PromptResponse, WatchedHTTPConnection, end, open_pool_to
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b"5\r\nfirst\r\n6;name=value\r\nsecond\r\n0\r\nTrailer: one\r\n\r\n"
@@ -104,3 +105,35 @@ def test_a_head_goes_out_with_its_body(body_bytes: int) -> None:
         reader.join()
     assert (first + rest).partition(b"\r\n\r\n")[2] == b"x" * body_bytes
     assert (rest == b"") == (body_bytes == 10)
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Answers with the path that was asked for, and the port that asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = f"{self.path} {self.client_address[1]}".encode()
+        self.send_response(302)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing is written."""
+
+
+def test_a_pool_to_one_server_keeps_its_connection_and_follows_nothing() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pool = open_pool_to(f"http://127.0.0.1:{server.server_port}/ignored")
+        heard = []
+        for path in ("/first", "/second"):
+            answer = pool.urlopen("GET", path, redirect=False, preload_content=False)
+            heard.append((answer.status, *answer.data.decode().split()))
+            end(answer, whole=True)
+        pool.close()
+        server.shutdown()
+    assert [one[:2] for one in heard] == [(302, "/first"), (302, "/second")]
+    assert heard[0][2] == heard[1][2]

@@ -4,13 +4,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.setup import migrate, newest_revision
+from services import turns
 from services.database import Database, open_database
 from services.tables.usage import UsageTable
 from services.usage import UsageEntry, UsageWriter, utc_now
+from tests.live import wait_for
 
 
 def entry(**changes: object) -> UsageTable:
@@ -81,6 +83,38 @@ def test_many_writers_lose_nothing(database: Database) -> None:
     [thread.join() for thread in threads]
     with database.read() as session:
         assert session.scalar(select(UsageTable.prompt_tokens)) == 8 * 25
+
+
+def test_who_writes_all_the_time_lets_another_process_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 10.0)
+    here, there = (open_database(f"sqlite:///{tmp_path / 'both.db'}") for _ in range(2))
+    order: list[str] = []
+
+    def write_there() -> None:
+        with there.begin():
+            order.append("there")
+
+    neighbour = turns.Neighbours(tmp_path / "both.db-turn")
+    other = threading.Thread(target=write_there)
+    with here.begin():
+        order.append("here")
+        other.start()
+        wait_for(neighbour._others_wait, what="the other to wait")
+    with here.begin():
+        order.append("here again")
+    other.join()
+    assert order == ["here", "there", "here again"]
+    here.close()
+    there.close()
+
+
+def test_a_database_in_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    memory = open_database("sqlite:///:memory:")
+    with memory.begin() as connection:
+        connection.execute(text("CREATE TABLE one (number INTEGER)"))
+    memory.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_usage_is_written_in_batches_and_whole_at_the_end(database: Database) -> None:

@@ -1,7 +1,11 @@
-"""Turns: one at a time, in the order of arrival, also when somebody who waits is ended."""
+"""Turns: one at a time, in the order of arrival, also when somebody who waits is ended; neighbours are let pass."""
 
+import fcntl
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import gevent
@@ -9,8 +13,8 @@ import gevent.thread
 import pytest
 
 from services import turns
-from services.turns import Turns
-from tests.live import wait_for
+from services.turns import Neighbours, Turns
+from tests.live import ROOT, wait_for
 
 
 def waiting(of: Turns) -> int:
@@ -80,3 +84,78 @@ def test_a_greenlet_that_is_ended_stands_in_nobodys_way(monkeypatch: pytest.Monk
     assert other.successful()
     with gevent.Timeout(5), line:
         assert waiting(line) == 0
+
+
+WAITS = """
+import sys
+from pathlib import Path
+from services.turns import Neighbours
+with Neighbours(Path(sys.argv[1])):
+    print("waits", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long `let_pass` paused each time; it does not really."""
+    seen: list[float] = []
+    monkeypatch.setattr(turns.time, "sleep", seen.append)
+    return seen
+
+
+def test_where_nobody_waits_there_is_no_pause(tmp_path: Path, pauses: list[float]) -> None:
+    Neighbours(tmp_path / "turn").let_pass()
+    assert pauses == []
+
+
+def test_who_waits_is_let_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = Neighbours(tmp_path / "turn"), Neighbours(tmp_path / "turn")
+    pauses: list[float] = []
+
+    def pass_by(seconds: float) -> None:
+        pauses.append(seconds)
+        there.__exit__()
+
+    monkeypatch.setattr(turns.time, "sleep", pass_by)
+    there.__enter__()
+    here.let_pass()
+    assert pauses == [turns.PAUSE_SECONDS]
+
+
+def test_patience_has_an_end(tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.0)
+    here, there = Neighbours(tmp_path / "turn"), Neighbours(tmp_path / "turn")
+    with there:
+        here.let_pass()
+    assert len(pauses) <= 1
+
+
+def test_several_may_wait_and_all_are_let_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, *others = (Neighbours(tmp_path / "turn") for _ in range(3))
+    waiting_still = list(others)
+    monkeypatch.setattr(turns.time, "sleep", lambda _: waiting_still.pop().__exit__())
+    for other in others:
+        other.__enter__()
+    here.let_pass()
+    assert waiting_still == []
+
+
+def test_who_looks_is_in_nobodys_way(tmp_path: Path) -> None:
+    here, there = Neighbours(tmp_path / "turn"), Neighbours(tmp_path / "turn")
+    fcntl.flock(there._probe, fcntl.LOCK_EX)
+    with here:
+        pass
+    fcntl.flock(there._probe, fcntl.LOCK_UN)
+    assert not there._others_wait()
+
+
+def test_a_killed_process_waits_no_more(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WAITS, str(tmp_path / "turn")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"waits\n"
+        here = Neighbours(tmp_path / "turn")
+        assert here._others_wait()
+        process.kill()
+    assert not here._others_wait()

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from services.compute.host_client import HostClient
 from services.compute.runners.base import Runner
 from services.compute.runners.host import HostRunner
 from services.compute.runners.inline import InlineRunner
@@ -23,5 +24,5 @@ def open_runner(settings: Settings, place: Literal["web", "host", "worker", "chi
 
         return CeleryRunner(settings, works=place == "worker", reaps=place in {"worker", "host"})
     if place == "web":
-        return HostRunner(settings.engine_url, engine_token(settings))
+        return HostRunner(HostClient(settings.engine_url, engine_token(settings)))
     return ThreadRunner()

@@ -27,6 +27,10 @@ class Runner(ABC):
     def knock(self, lane: str | None = None) -> None:
         """Say that there may be a new job in *lane* (None: in any), or a cancel. Never raises."""
 
+    def tells(self) -> bool:
+        """Whether what happens to jobs is published in this process at once; asked for as long as somebody waits."""
+        return False
+
     def health(self) -> str:
         """`ok`, or what is wrong."""
         return "ok"

@@ -68,6 +68,9 @@ class ThreadRunner(Runner):
             self.worker.hear_cancels()
             self._rung.set()
 
+    def tells(self) -> bool:
+        return True
+
     def health(self) -> str:
         return "ok" if self._bell is None or self._bell.is_alive() else "failed: the thread that looks for jobs ended"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import gevent
+import gevent.event
 import gevent.thread
 import pytest
 from sqlalchemy import Connection, event, insert, select
@@ -156,12 +157,54 @@ def test_an_interrupted_leader_leaves_nobody_waiting(database: Database) -> None
     assert combiner.do(add("a")) == "a"
 
 
+def under_gevent(database: Database, monkeypatch: pytest.MonkeyPatch) -> Combiner:
+    """A combiner as a gevent worker has it."""
+    monkeypatch.setattr(combine, "threading", SimpleNamespace(Lock=gevent.thread.LockType))
+    monkeypatch.setattr(combine, "time", SimpleNamespace(sleep=gevent.sleep))
+    return Combiner(database)
+
+
+def test_greenlets_that_come_at_once_share_a_transaction(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    combiner, commits = under_gevent(database, monkeypatch), list[int]()
+    event.listen(database.engine, "commit", lambda _: commits.append(1))
+    names = [f"job-{number}" for number in range(8)]
+    greenlets = [gevent.spawn(combiner.do, add(name)) for name in names]
+    gevent.joinall(greenlets, timeout=5)
+    assert [greenlet.value for greenlet in greenlets] == names
+    assert (len(commits), ids(database)) == (1, names)
+
+
+def test_a_leader_that_is_ended_before_it_began_leaves_nobody_waiting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    combiner, others_ran = under_gevent(database, monkeypatch), gevent.event.Event()
+    monkeypatch.setattr(combine, "time", SimpleNamespace(sleep=lambda _: others_ran.wait()))
+    leader, other = gevent.spawn(combiner.do, add("leader")), gevent.spawn(combiner.do, add("other"))
+    gevent.sleep(0)
+    assert len(combiner._wishes) == 2
+    leader.kill()
+    others_ran.set()
+    gevent.joinall([other], timeout=5)
+    assert (other.value, ids(database)) == ("other", ["other"])
+
+
+def test_where_no_transaction_can_begin_each_is_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    combiner = under_gevent(database, monkeypatch)
+
+    def refuse() -> None:
+        raise ConnectionError("the database is away")
+
+    monkeypatch.setattr(database, "begin", refuse)
+    greenlets = [gevent.spawn(combiner.do, add(name)) for name in ("a", "b")]
+    gevent.joinall(greenlets, timeout=5)
+    assert [type(greenlet.exception) for greenlet in greenlets] == [ConnectionError, ConnectionError]
+
+
 @pytest.mark.parametrize("chosen", [False, True], ids=["still waits", "was just told to lead"])
 def test_a_greenlet_that_is_ended_stands_in_nobodys_way(
     database: Database, monkeypatch: pytest.MonkeyPatch, chosen: bool
 ) -> None:
-    monkeypatch.setattr(combine, "threading", SimpleNamespace(Lock=gevent.thread.LockType))
-    combiner = Combiner(database)
+    combiner = under_gevent(database, monkeypatch)
     first, second, third = (gevent.Greenlet(combiner.do, add(name)) for name in ("first", "second", "third"))
 
     def lead(connection: Connection) -> None:
