@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from services.compute.batches import Batches
+from services.compute.batches import Batches, Crew
 from services.contracts.models import Ability, CatalogRow
 from services.engines.base import Engine
 from services.engines.folders import ModelFolder
@@ -28,6 +28,8 @@ MOST_WAITING = 256
 # 224×224 were the fastest; the activations of eight no longer fit what malloc keeps, and took half as long again.
 MOST_TOGETHER = {"cuda": 32, "cpu": 4}
 MOST_PIXELS_A_PASS = {"cuda": 8_000_000, "cpu": 4 * 256 * 256}
+# A core for itself does best with two.
+MOST_A_CORE = 2
 # Processors that keep the shape of a picture would make a strip of it that fills the memory.
 LONGEST_SHAPE = 100
 
@@ -80,9 +82,16 @@ class VisionEngine(Engine, Generic[Seen]):
         self._model = self._open(getattr(transformers, self.auto_class), **options).to(self._device).eval()
         names = self._model.config.id2label
         self._labels = [str(names.get(number, number)) for number in range(max(names) + 1)]
+        threads = torch.get_num_threads()
         self._batches: Batches[Prepared, Seen] = Batches(
-            self.look, name=f"batches-{self.row.id}", max_batch=MOST_TOGETHER[self._device], max_waiting=MOST_WAITING
+            self.look,
+            name=f"batches-{self.row.id}",
+            max_batch=MOST_TOGETHER[self._device],
+            max_waiting=MOST_WAITING,
+            crew=_crew_of(threads) if self._device == "cpu" and threads > 1 else None,
         )
+        # What a thread of the crew set for itself is also what torch gives to threads that come later.
+        torch.set_num_threads(threads)
 
     def unload(self) -> None:
         self._batches.close()
@@ -157,6 +166,22 @@ class VisionEngine(Engine, Generic[Seen]):
         with torch.inference_mode():
             inputs = {name: torch.from_numpy(array).to(self._device) for name, array in stacked.items()}
             return self._read(self._model(**inputs), looks)
+
+
+def _crew_of(threads: int) -> Crew:
+    """*threads* with a core each, who see a quarter more pictures a second than one thread on all cores.
+
+    Never a team each: libgomp counts those of the whole process, and where they are more than cores, all of them
+    sleep and wake at every layer instead of spinning, which made a lone picture take 140 ms instead of 58.
+    """
+    import torch
+
+    def begin() -> None:
+        # Torch gives a thread its number when it is first asked for it, and would take this one back.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    return Crew(threads, max_batch=MOST_A_CORE, begin=begin)
 
 
 def _too_long() -> Invalid:

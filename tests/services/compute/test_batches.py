@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from services.cancellation import Cancellation, cancellable
-from services.compute.batches import Batches
+from services.compute.batches import Batches, Crew
 from services.errors import Busy, Cancelled, ServiceError, Unavailable
 
 SOON = 10
@@ -40,10 +40,14 @@ class Callers:
     def ask(self, item: str, owner: str = "ann", switch: Cancellation | None = None) -> None:
         """Start to ask, and return when the item waits or has its answer."""
         before = self.batches.waiting
+        self.begin(item, owner, switch)
+        until(lambda: self.batches.waiting > before or item in self.answers)
+
+    def begin(self, item: str, owner: str, switch: Cancellation | None = None) -> None:
+        """Start to ask, and return at once."""
         thread = threading.Thread(target=self._ask, args=(item, owner, switch or Cancellation()))
         self.threads.append(thread)
         thread.start()
-        until(lambda: self.batches.waiting > before or item in self.answers)
 
     def _ask(self, item: str, owner: str, switch: Cancellation) -> None:
         try:
@@ -55,9 +59,7 @@ class Callers:
     def hold(self, gate: Gate) -> None:
         """Let one item keep the model busy until the gate opens."""
         gate.open.clear()
-        thread = threading.Thread(target=self._ask, args=("first", "holder", Cancellation()))
-        self.threads.append(thread)
-        thread.start()
+        self.begin("first", "holder")
         assert gate.began.wait(SOON)
 
     def join(self) -> None:
@@ -205,11 +207,10 @@ def test_who_has_left_is_taken_out(gate: Gate, callers: Callers, batches: Batche
 def test_who_leaves_while_it_runs_waits_no_longer(gate: Gate, callers: Callers, batches: Batches[str, str]) -> None:
     switch = Cancellation()
     gate.open.clear()
-    thread = threading.Thread(target=callers._ask, args=("a", "ann", switch))
-    thread.start()
+    callers.begin("a", "ann", switch)
     assert gate.began.wait(SOON)
     switch.cancel()
-    thread.join(SOON)
+    callers.join()
     assert isinstance(callers.answers["a"], Cancelled)
     gate.open.set()
     assert batches.do("b", owner="ann") == "B"
@@ -226,7 +227,7 @@ def test_closing_fails_what_waits_and_ends_the_thread(gate: Gate, callers: Calle
     callers.join()
     assert isinstance(callers.answers["a"], Unavailable)
     assert callers.answers["first"] == "FIRST", "what runs is finished"
-    assert not batches._thread.is_alive()
+    assert not any(thread.is_alive() for thread in batches._threads)
     with pytest.raises(Unavailable):
         batches.do("b", owner="ann")
     batches.close()
@@ -248,3 +249,80 @@ def test_many_threads_each_get_their_own(batches: Batches[str, str]) -> None:
         thread.join(SOON)
     assert wrong == [] and roomy.waiting == 0
     roomy.close()
+
+
+class Crowd:
+    """Runs that note their threads; those of a crew go on when two run at the same time."""
+
+    def __init__(self) -> None:
+        self.ran: list[tuple[str, int]] = []
+        self.began: list[str] = []
+        self.first = threading.Event()
+        self.open = threading.Event()
+        self.two = threading.Barrier(2)
+
+    def begin(self) -> None:
+        self.began.append(threading.current_thread().name)
+
+    def run(self, items: list[str]) -> list[str | Exception]:
+        name = threading.current_thread().name
+        self.ran.append((name, len(items)))
+        if name.endswith("crew"):
+            self.two.wait(SOON)
+        elif items == ["first"]:
+            self.first.set()
+            assert self.open.wait(SOON)
+        return [item.upper() for item in items]
+
+
+def ask_behind_one(shared: Batches[str, str], crowd: Crowd, items: str) -> Callers:
+    """Let *items* come while a first one runs alone, and then all be answered."""
+    callers = Callers(shared)
+    callers.begin("first", "holder")
+    assert crowd.first.wait(SOON)
+    for item in items:
+        callers.ask(item)
+    crowd.open.set()
+    callers.join()
+    return callers
+
+
+@pytest.fixture
+def crowd() -> Crowd:
+    return Crowd()
+
+
+@pytest.fixture
+def shared(crowd: Crowd) -> Iterator[Batches[str, str]]:
+    crew = Crew(2, max_batch=2, begin=crowd.begin)
+    opened: Batches[str, str] = Batches(crowd.run, name="toy", max_batch=4, max_waiting=10, crew=crew)
+    yield opened
+    crowd.open.set()
+    opened.close()
+
+
+def test_a_crew_has_begun_and_leaves_a_lone_request_to_the_one(shared: Batches[str, str], crowd: Crowd) -> None:
+    assert crowd.began == ["toy-crew"] * 2
+    assert [shared.do(item, owner="ann") for item in "ab"] == ["A", "B"]
+    assert crowd.ran == [("toy", 1)] * 2
+
+
+def test_many_are_run_side_by_side(shared: Batches[str, str], crowd: Crowd) -> None:
+    callers = ask_behind_one(shared, crowd, "abcd")
+    assert callers.answers == {item: item.upper() for item in ["first", *"abcd"]}
+    assert crowd.ran == [("toy", 1), ("toy-crew", 2), ("toy-crew", 2)]
+    assert shared.do("last", owner="ann") == "LAST"
+    assert crowd.ran[-1] == ("toy", 1), "the crew is done"
+
+
+def test_two_are_one_for_each_of_a_crew(shared: Batches[str, str], crowd: Crowd) -> None:
+    callers = ask_behind_one(shared, crowd, "ab")
+    assert len(callers.answers) == 3
+    assert crowd.ran == [("toy", 1), ("toy-crew", 1), ("toy-crew", 1)]
+
+
+def test_closing_ends_a_crew(shared: Batches[str, str]) -> None:
+    shared.close()
+    assert not any(thread.is_alive() for thread in shared._threads)
+    with pytest.raises(Unavailable):
+        shared.do("late", owner="ann")
