@@ -16,7 +16,8 @@ import blueprints
 from backend import commands, console_page, document, extensions
 from backend.bodies import PoliteBodies
 from backend.errors import register_errors, tell_http_error
-from backend.logs import log_requests, set_up_logs
+from backend.logs import set_up_logs
+from backend.request_log import current_request_id, log_requests
 from backend.rules import LazyRule
 from blueprints.kit.auth import authenticate, init_tokens, refuse_others
 from blueprints.kit.blueprint import Blueprint
@@ -42,7 +43,7 @@ SECURITY_HEADERS = {
 def create_app(settings: Settings | None = None, services: Services | None = None) -> OpenAPI:
     """The web application over *services*, or over services assembled from *settings*."""
     settings = settings or (services.settings if services else Settings())
-    set_up_logs(settings)
+    set_up_logs(settings, current_request_id)
     app = OpenAPI("polymath", info=Info(title="Polymath", version=VERSION), **document.OPTIONS)
     app.validation_error_callback = refuse_invalid
     app.json = OrjsonProvider(app)

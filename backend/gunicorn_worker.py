@@ -1,6 +1,8 @@
-"""gevent's worker of gunicorn, which sends the head of an answer together with the beginning of its body."""
+"""gevent's worker of gunicorn, which starts sooner and sends an answer's head together with its body's beginning."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
 from typing import Any
 
 from gunicorn.http.errors import (
@@ -25,6 +27,11 @@ class Worker(GeventWorker):
     What gunicorn itself refuses, before Flask sees it, gets the one error body and not a page of HTML.
     """
 
+    def patch(self) -> None:
+        """Let gevent stand in for the blocking parts of the standard library."""
+        with entry_points_read_once():
+            super().patch()
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         joined = JoinedSends(sock)
         try:
@@ -46,6 +53,17 @@ class Worker(GeventWorker):
         answer.headers["Connection"] = "close"
         with suppress(OSError):
             client.sendall(f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode("latin-1") + answer.get_data())
+
+
+@contextmanager
+def entry_points_read_once() -> Iterator[None]:
+    """gevent asks who listens at each of 25 steps, and each time every installed package's metadata is read."""
+    read = metadata.entry_points
+    metadata.entry_points = read().select
+    try:
+        yield
+    finally:
+        metadata.entry_points = read
 
 
 class JoinedSends:

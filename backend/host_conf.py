@@ -1,9 +1,13 @@
 """How the engine host runs: one worker with threads, and an end when its web server is gone."""
 
+import gc
 import os
 import signal
 import threading
 import time
+
+# As in gunicorn.conf.py: no garbage is looked for in what is only just loaded.
+gc.disable()
 
 worker_class = "gthread"
 workers = 1
@@ -22,6 +26,9 @@ LOOK_SECONDS = 0.5
 
 def when_ready(server):
     """End the host when the web server that started it is gone, even by kill -9."""
+    from backend.garbage import spare_what_is_loaded
+
+    spare_what_is_loaded()
     parent = os.environ.get("HOST_PARENT")
     if not parent:
         return
@@ -34,16 +41,26 @@ def when_ready(server):
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
+def post_fork(_server, _worker):
+    """Let the worker load its code as its master did."""
+    gc.disable()
+
+
 def post_worker_init(worker):
     """Start taking jobs, and end when this worker's master is gone: an orphan would hold the models twice."""
+    from backend.garbage import spare_what_is_loaded
     from services import housekeeping
 
+    spare_what_is_loaded()
     services = worker.wsgi.extensions["services"]
     services.jobs.runner.start()
     housekeeping.start(services)
 
     def watch():
         while os.getppid() == worker.ppid:
+            if not worker.alive:
+                # Whoever listens would hold up this worker's end.
+                services.jobs.notices.close()
             time.sleep(LOOK_SECONDS)
         os._exit(1)
 

@@ -4,13 +4,11 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import orjson
-from flask import Flask, Response, g, has_request_context, request
 
-from services import metrics
 from services.settings import Settings
 
 LINE = "json_line"
@@ -20,11 +18,23 @@ SECRETS = re.compile(
     r"(?i)(bearer\s+|sk-(?:ant-)?|x-api-key['\": ]+|eyJ)[A-Za-z0-9._~+/=-]{6,}|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)"
 )
 
-requests_log = logging.getLogger("polymath.requests")
+# The id of the request that is being answered; None where there is none.
+RequestId = Callable[[], str | None]
 
 
 class LineFormatter(logging.Formatter):
     """Base of the formatters here, by which our handlers are known."""
+
+    def __init__(self, request_id: RequestId) -> None:
+        super().__init__()
+        self._request_id = request_id
+
+    def extras(self, record: logging.LogRecord) -> dict[str, Any]:
+        """What the caller gave as `extra`, and the request id where there is one."""
+        found = {key: value for key, value in vars(record).items() if key not in STANDARD}
+        if "request_id" not in found and (request_id := self._request_id()) is not None:
+            found["request_id"] = request_id
+        return found
 
 
 class JsonFormatter(LineFormatter):
@@ -46,7 +56,7 @@ class JsonFormatter(LineFormatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **extras(record),
+            **self.extras(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -58,7 +68,7 @@ class TerminalFormatter(LineFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        details = " ".join(f"{key}={value}" for key, value in extras(record).items())
+        details = " ".join(f"{key}={value}" for key, value in self.extras(record).items())
         text = f"{clock} {record.levelname:<7} {record.getMessage()} {details}".rstrip()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
@@ -80,21 +90,16 @@ class StderrHandler(logging.StreamHandler[TextIO]):
         """What it is at the time stays what it is."""
 
 
-def extras(record: logging.LogRecord) -> dict[str, Any]:
-    """What the caller gave as `extra`, and the request id where there is one."""
-    found = {key: value for key, value in vars(record).items() if key not in STANDARD}
-    if "request_id" not in found and has_request_context():
-        found["request_id"] = g.get("request_id", "")
-    return found
-
-
 def redact(text: str) -> str:
     """*text* without keys, tokens and passwords in URLs."""
     return SECRETS.sub("[secret]", text)
 
 
-def set_up_logs(settings: Settings) -> None:
-    """Send every logger to standard error, and to `LOG_FILE` where it is set; safe to call again."""
+def set_up_logs(settings: Settings, request_id: RequestId = lambda: None) -> None:
+    """Send every logger to standard error, and to `LOG_FILE` where it is set; safe to call again.
+
+    *request_id* comes from who knows Flask: gunicorn's arbiter logs too, and loads only what it needs itself.
+    """
     # No line says where in the code or in which thread it was written; to find it out costs more than the line.
     # Source: "Optimization" in Python's logging HOWTO.
     logging._srcfile = None
@@ -103,10 +108,11 @@ def set_up_logs(settings: Settings) -> None:
     for ours in [handler for handler in root.handlers if isinstance(handler.formatter, LineFormatter)]:
         root.removeHandler(ours)
         ours.close()
-    root.addHandler(_handler(StderrHandler(), TerminalFormatter() if sys.stderr.isatty() else JsonFormatter()))
+    at_terminal = TerminalFormatter if sys.stderr.isatty() else JsonFormatter
+    root.addHandler(_handler(StderrHandler(), at_terminal(request_id)))
     if settings.log_file:
         settings.log_file.parent.mkdir(parents=True, exist_ok=True)
-        root.addHandler(_handler(logging.FileHandler(settings.log_file, encoding="utf-8"), JsonFormatter()))
+        root.addHandler(_handler(logging.FileHandler(settings.log_file, encoding="utf-8"), JsonFormatter(request_id)))
     root.setLevel("DEBUG" if settings.debug else settings.log_level.upper())
     for noisy in ("urllib3", "werkzeug", "alembic", "filelock", "geventwebsocket"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -115,44 +121,3 @@ def set_up_logs(settings: Settings) -> None:
 def _handler(handler: logging.Handler, formatter: logging.Formatter) -> logging.Handler:
     handler.setFormatter(formatter)
     return handler
-
-
-def log_requests(app: Flask) -> None:
-    """One line a request: id, user, route, status, milliseconds; streams are logged when they end."""
-
-    @app.before_request
-    def start_clock() -> None:
-        g.started = time.perf_counter()
-
-    @app.after_request
-    def write_line(response: Response) -> Response:
-        if "started" not in g:
-            return response
-        started, line = g.started, describe_request(response)
-        metrics.REQUESTS.labels(line["method"], line["route"], str(line["status"])).inc()
-        metrics.LATENCY.labels(line["route"]).observe(time.perf_counter() - started)
-        if response.is_streamed and not response.direct_passthrough:
-            response.call_on_close(lambda: _log(line, started))
-        else:
-            _log(line, started)
-        return response
-
-
-def describe_request(response: Response) -> dict[str, Any]:
-    """What a log line says of this request; the route is its pattern, so that names of things stay out."""
-    identity = g.get("identity")
-    return {
-        "request_id": g.get("request_id", ""),
-        "user": identity.username if identity else "",
-        "method": request.method if request.method in METHODS else "OTHER",
-        "route": request.url_rule.rule if request.url_rule else "(none)",
-        "status": response.status_code,
-    }
-
-
-METHODS: Iterable[str] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-
-
-def _log(line: dict[str, Any], started: float) -> None:
-    milliseconds = round((time.perf_counter() - started) * 1000, 1)
-    requests_log.info("request", extra={**line, "ms": milliseconds})

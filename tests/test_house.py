@@ -58,13 +58,23 @@ def test_imports_go_one_way() -> None:
     ],
 )
 def test_a_start_loads_nothing_heavy(statement: str, tmp_path: Path) -> None:
-    folders = {name: str(tmp_path) for name in ("INSTANCE_DIR", "DATA_DIR", "MODELS_DIR")}
+    assert loaded_by(statement, tmp_path) & HEAVY == set()
+
+
+def test_the_arbiter_starts_others_before_it_loads_what_they_need(tmp_path: Path) -> None:
+    loaded = loaded_by("import backend.gunicorn_worker, backend.gunicorn_log", tmp_path)
+    assert "gunicorn" in loaded and loaded & {"flask", "sqlalchemy", "prometheus_client"} == set()
+
+
+def loaded_by(statement: str, folder: Path) -> set[str]:
+    """The names of the packages that a fresh Python has loaded after *statement*."""
+    folders = {name: str(folder) for name in ("INSTANCE_DIR", "DATA_DIR", "MODELS_DIR")}
     program = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=folders, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
-    assert set(ran.stdout.split()) & HEAVY == set()
+    return set(ran.stdout.split())
 
 
 def test_only_settings_read_the_environment() -> None:

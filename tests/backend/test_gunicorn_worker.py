@@ -1,11 +1,13 @@
-"""An answer's head and the beginning of its body are one send."""
+"""An answer's head and the beginning of its body are one send, and a start reads what is installed once."""
 
 import socket
 from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
 
 import pytest
 
-from backend.gunicorn_worker import JoinedSends
+from backend.gunicorn_worker import JoinedSends, entry_points_read_once
 
 
 @pytest.fixture
@@ -45,3 +47,20 @@ def test_any_other_use_sends_the_head_first(wire: tuple[JoinedSends, socket.sock
     ours.sendall(b"head")
     ours.shutdown(socket.SHUT_WR)
     assert [theirs.recv(100), theirs.recv(100)] == [b"head", b""]
+
+
+def test_what_is_installed_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, times = metadata.distributions, []
+
+    def count(**about: Any) -> Any:
+        times.append(about)
+        return read(**about)
+
+    plain = metadata.entry_points
+    expected = plain(group="console_scripts")
+    monkeypatch.setattr(metadata, "distributions", count)
+    with entry_points_read_once():
+        assert set(metadata.entry_points(group="console_scripts")) == set(expected)
+        assert not set(metadata.entry_points(group="nobody listens here"))
+    assert len(times) == 1 and len(expected) > 5
+    assert metadata.entry_points is plain
