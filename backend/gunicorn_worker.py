@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import metadata
 from typing import Any
 
+import gevent
 from gunicorn.http.errors import (
     ExpectationFailed,
     InvalidResponseHeader,
@@ -16,9 +18,13 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.ggevent import GeventWorker
 
+from backend.accepting import EvenServer, Tally
+
 MOST_JOINED_BYTES = 2**16
 STATUSES = {LimitRequestLine: 414, LimitRequestHeaders: 431, ExpectationFailed: 417, UnsupportedTransferCoding: 501}
 OF_OUR_OWN = (InvalidResponseHeader, InvalidResponseHeaderName)
+# Made in the arbiter, which imports this module, so that all workers have the same.
+TALLY = Tally()
 
 
 class Worker(GeventWorker):
@@ -32,13 +38,21 @@ class Worker(GeventWorker):
         with entry_points_read_once():
             super().patch()
 
+    def server_class(self, listener: Any, *, spawn: Any, ssl_context: Any = None, **_of_pywsgi: Any) -> EvenServer:
+        """What accepts connections; gunicorn asks for it by this name."""
+        more = {"ssl_context": ssl_context} if ssl_context else {}
+        return EvenServer(listener, partial(self.handle, listener), spawn=spawn, tally=TALLY, place=self.age, **more)
+
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         joined = JoinedSends(sock)
         try:
-            return super().handle_request(listener_name, req, joined, addr)
+            answered = super().handle_request(listener_name, req, joined, addr)
         finally:
             with suppress(OSError):
                 joined.flush()
+        # A quick client's next request is there already, and its next; the other connections' come first.
+        gevent.sleep(0)
+        return answered
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Any) -> None:
         """Answer a request that cannot be read; what is no fault of the client's is left to gunicorn."""

@@ -5,9 +5,24 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
+import gevent
 import pytest
+from gunicorn.workers.ggevent import GeventWorker
 
-from backend.gunicorn_worker import JoinedSends, entry_points_read_once
+from backend.gunicorn_worker import JoinedSends, Worker, entry_points_read_once
+
+
+def test_connections_take_turns(monkeypatch: pytest.MonkeyPatch, wire: tuple[JoinedSends, socket.socket]) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(GeventWorker, "handle_request", lambda _self, _name, _req, _sock, who: order.append(who))
+    worker = object.__new__(Worker)
+
+    def ask_at_once(who: str) -> None:
+        for _ in range(3):
+            worker.handle_request("listener", None, wire[1], who)
+
+    gevent.joinall([gevent.spawn(ask_at_once, who) for who in ("ann", "bob")], raise_error=True)
+    assert order == ["ann", "bob"] * 3
 
 
 @pytest.fixture
