@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from services.compute import registry
 from services.compute.combine import Combiner
-from services.compute.rows import INSERT_JOB, INSERT_QUEUED, change, tell, utc_now
+from services.compute.rows import INSERT_JOB, INSERT_QUEUED, change, insert_told, tell, utc_now
 from services.database import Database
 from services.tables.jobs import JobTable
 
@@ -138,6 +138,9 @@ class Queue:
 
 
 def _insert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(insert_told(tuple(rows[0])), rows)
+        return
     connection.execute(INSERT_JOB, rows)
     connection.execute(INSERT_QUEUED, [{"wanted": row["id"]} for row in rows])
 

@@ -6,11 +6,14 @@ They are built once: building one costs SQLAlchemy five times as much as sending
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Insert,
+    Select,
     Table,
     and_,
     bindparam,
@@ -34,12 +37,6 @@ Events = Iterable[tuple[str, dict[str, Any]]]
 jobs, events = cast(Table, JobTable.__table__), cast(Table, JobEventTable.__table__)
 INSERT_JOB = insert(jobs).inline()
 INSERT_EVENT = insert(events).inline()
-INSERT_QUEUED = insert(events).from_select(
-    ["job", "type", "data", "at"],
-    select(
-        jobs.c.number, literal("status"), literal({"status": "queued"}, events.c.data.type), jobs.c.created_at
-    ).where(jobs.c.id == bindparam("wanted")),
-)
 # Parameters named like columns are set; `held_…` are the proof of a ticket.
 HELD = and_(
     jobs.c.number == bindparam("held_number"),
@@ -64,6 +61,23 @@ RELEASE_HELD = (
     )
     .returning(*TOLD)
 )
+
+
+def _told_of(queued: Select[int, datetime]) -> Insert:
+    """What inserts the first event of each of the jobs *queued*, of which it gets number and time."""
+    rows = queued.add_columns(literal("status"), literal({"status": "queued"}, events.c.data.type))
+    return insert(events).from_select(["job", "at", "type", "data"], rows)
+
+
+INSERT_QUEUED = _told_of(select(jobs.c.number, jobs.c.created_at).where(jobs.c.id == bindparam("wanted")))
+
+
+@cache
+def insert_told(columns: tuple[str, ...]) -> Insert:
+    """What inserts a job with values for *columns*, and its first event, in one statement; PostgreSQL alone can."""
+    values = {name: bindparam(name, type_=jobs.c[name].type) for name in columns}
+    job = insert(jobs).values(values).returning(jobs.c.number, jobs.c.created_at).cte()
+    return _told_of(select(job.c.number, job.c.created_at))
 
 
 def utc_now() -> datetime:

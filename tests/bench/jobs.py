@@ -83,7 +83,7 @@ def submit(url: str, folder: Path, jobs: int, clients: int) -> dict[str, float]:
             command,
             cwd=ROOT,
             env=clean_environment() | environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             timeout=LONGEST_SECONDS,
             check=True,
         )

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from backend.garbage import spare_what_is_loaded
 from services.assemble import Services, assemble
+from services.errors import Unavailable
 from services.settings import Settings
 from services.tables.jobs import JobTable
 from tests.bench.empty_job import NAME, EmptyRequest
@@ -27,11 +28,24 @@ def main() -> None:
     jobs, clients = int(sys.argv[1]), int(sys.argv[2])
     services = assemble(Settings(_env_file=None), place="web")
     try:
+        wait_for_host(services)
         wait_for(services, services.jobs.submit(NAME, EmptyRequest(), owner="anonymous").id)
         spare_what_is_loaded()
         sys.stdout.buffer.write(orjson.dumps({**idle(services), **loaded(services, jobs, clients)}))
     finally:
         services.close()
+
+
+def wait_for_host(services: Services) -> None:
+    """Return when the host answers: its socket is open before it has made the tables."""
+    began = time.monotonic()
+    while True:
+        try:
+            services.calls.health()
+            return
+        except Unavailable:
+            if time.monotonic() - began > LONGEST_SECONDS:
+                raise
 
 
 def wait_for(services: Services, job_id: str) -> float:
