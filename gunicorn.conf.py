@@ -147,8 +147,12 @@ def worker_exit(_server, worker):
 
 
 def child_exit(_server, worker):
+    """Forget what a worker counted, however it ended."""
     from prometheus_client import multiprocess
 
+    from backend.gunicorn_worker import TALLY
+
+    TALLY.close(worker.age)
     multiprocess.mark_process_dead(worker.pid)
 
 

@@ -16,7 +16,7 @@ LET_PASS_SECONDS = 0.002
 # A lead of so many connections, or of an eighth, is even enough.
 EVEN = 2
 EVEN_SHARE = 8
-MOST_WORKERS = 256
+MOST_WORKERS = 64
 
 
 class Tally:
@@ -33,11 +33,13 @@ class Tally:
         self._numbers[place % MOST_WORKERS] = 1
 
     def close(self, place: int) -> None:
-        """Say that nobody counts in *place* any more, so that nobody waits for it."""
+        """Say that nobody counts in *place* any more, so that nobody waits for it; the arbiter says it of the dead."""
         self._numbers[place % MOST_WORKERS] = 0
 
     def add(self, place: int, change: int) -> None:
-        self._numbers[place % MOST_WORKERS] += change
+        """Count *change* connections more in *place*, as long as it is open: a worker that stops answers its last."""
+        if self._numbers[place % MOST_WORKERS]:
+            self._numbers[place % MOST_WORKERS] += change
 
     def connections(self, place: int) -> int:
         """How many *place* has; -1 where nobody counts."""

@@ -26,12 +26,14 @@ class Worker:
 
     def __init__(self, listener: socket.socket, tally: Tally, place: int) -> None:
         self.taken = 0
+        self.served: list[gevent.Greenlet] = []
         self._end = gevent.event.Event()
         shared = gevent.socket.socket(fileno=listener.dup().detach())
         self.server = EvenServer(shared, self._handle, spawn=Pool(1000), tally=tally, place=place)
 
     def _handle(self, client: socket.socket, _address: object) -> None:
         self.taken += 1
+        self.served.append(gevent.getcurrent())
         self._end.wait()
         client.close()
         if self.taken > 20:
@@ -123,6 +125,19 @@ def test_a_worker_that_stops_is_not_waited_for(listener: socket.socket) -> None:
     assert tally.leads(1)
     worker.stop()
     assert not tally.leads(1)
+
+
+def test_connections_that_outlast_their_server_count_nothing(listener: socket.socket, connect: Connect) -> None:
+    tally = Tally()
+    worker = Worker(listener, tally, 1)
+    worker.server.start()
+    connect(3)
+    until(lambda: worker.taken == 3)
+    worker.server.close()
+    worker.let_go()
+    worker.server.pool.join()
+    assert tally.connections(1) == -1
+    assert [greenlet.exception for greenlet in worker.served] == [None] * 3
 
 
 @pytest.mark.parametrize(
