@@ -55,6 +55,8 @@ def load_base(folder: Path, request: TrainingRequest, place: str) -> Any:
         model = auto.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, KeyError) as error:
         raise unusable(f"it cannot be loaded ({str(error)[:200]})", f"无法加载（{str(error)[:200]}）") from error
+    if request.quantization == "int4":
+        quantization.keep_gradients(model)
     if not request.quantization:
         model.to(place)
     for parameter in model.parameters():

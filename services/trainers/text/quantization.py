@@ -38,6 +38,19 @@ def configuration(kind: Quantization, dtype: Any) -> Any:
     return BitsAndBytesConfig(**options)  # type: ignore[no-untyped-call]
 
 
+def keep_gradients(model: Any) -> None:
+    """Leave the four-bit layers of *model* in the form that gradients pass.
+
+    On a processor with AVX512-BF16 bitsandbytes packs a layer anew at its first call without gradients, such as a
+    validation's, and what is packed so passes none ever after. Source: bitsandbytes 0.50, Linear4bit.forward.
+    """
+    from bitsandbytes.nn.modules import Linear4bit
+
+    for layer in model.modules():
+        if isinstance(layer, Linear4bit):
+            layer.support_avx512bf16_for_cpu = False
+
+
 def be_quiet() -> None:
     """Silence what bitsandbytes says at each call of each layer of eight bits."""
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)

@@ -255,6 +255,22 @@ def test_a_quantized_base_learns_and_its_adapter_is_plain(
     assert "MatMul8bitLt" not in caplog.text
 
 
+def test_four_bits_learn_on_processors_that_could_pack_them_for_inference(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bitsandbytes.nn.modules as layers
+
+    def pack(*_weight: object) -> None:
+        raise AssertionError("what is packed for inference passes no gradients")
+
+    monkeypatch.setattr(layers, "has_avx512bf16", lambda: True)
+    monkeypatch.setattr(layers, "_convert_weight_packed_for_cpu", pack)
+    run = make(quantization="int4", epochs=2)
+    TRAINER.train(run)
+    told = run.job.told  # type: ignore[attr-defined]
+    assert told[-1]["loss"] < told[0]["loss"]
+
+
 def test_a_run_that_diverges_ends_with_the_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     from services.trainers.text.loop import Loop
 
