@@ -39,6 +39,12 @@ class Worker:
         if self.taken > 20:
             raise OSError("a connection may end in an error too")
 
+    def take(self, connect: "Connect", count: int) -> None:
+        """Start, and return when *count* clients that connect now were taken."""
+        self.server.start()
+        connect(count)
+        until(lambda: self.taken == count)
+
     def let_go(self) -> None:
         self._end.set()
 
@@ -80,9 +86,7 @@ def test_a_crowd_is_shared_evenly(listener: socket.socket, connect: Connect) -> 
 def test_who_comes_later_gets_the_next_ones(listener: socket.socket, connect: Connect) -> None:
     tally = Tally()
     early, late = (Worker(listener, tally, place) for place in (1, 2))
-    early.server.start()
-    connect(10)
-    until(lambda: early.taken == 10)
+    early.take(connect, 10)
     late.server.start()
     connect(6)
     until(lambda: early.taken + late.taken == 16)
@@ -95,9 +99,7 @@ def test_nobody_waits_for_a_worker_that_takes_none(listener: socket.socket, conn
     tally = Tally()
     tally.open(7)
     alone = Worker(listener, tally, 1)
-    alone.server.start()
-    connect(20)
-    until(lambda: alone.taken == 20)
+    alone.take(connect, 20)
     alone.stop()
 
 
@@ -105,9 +107,7 @@ def test_a_connection_that_ended_counts_no_more(listener: socket.socket, connect
     tally = Tally()
     tally.open(7)
     worker = Worker(listener, tally, 1)
-    worker.server.start()
-    connect(21)
-    until(lambda: worker.taken == 21)
+    worker.take(connect, 21)
     assert tally.leads(1)
     worker.let_go()
     until(lambda: not tally.leads(1))
@@ -130,9 +130,7 @@ def test_a_worker_that_stops_is_not_waited_for(listener: socket.socket) -> None:
 def test_connections_that_outlast_their_server_count_nothing(listener: socket.socket, connect: Connect) -> None:
     tally = Tally()
     worker = Worker(listener, tally, 1)
-    worker.server.start()
-    connect(3)
-    until(lambda: worker.taken == 3)
+    worker.take(connect, 3)
     worker.server.close()
     worker.let_go()
     worker.server.pool.join()
