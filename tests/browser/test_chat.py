@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.chromium import Visitor, visit
 from tests.fakes.connection import RecordedRequest, Reply
 from tests.fakes.server import FakeServer
-from tests.live import LiveServer
+from tests.live import LiveServer, wait_for
 from tests.photographs import photograph
 
 MODEL = "smollm2-135m-instruct"
@@ -211,9 +211,7 @@ def test_a_broken_answer_can_be_taken_up(browser: Browser, own_server: LiveServe
         length = len(prose.inner_text())
         own_server.start()
         page.get_by_role("button", name="Go on").click()
-        page.wait_for_function(
-            "(length) => document.querySelector('.turn:not(.mine) .prose').innerText.length > length", arg=length
-        )
+        wait_for(lambda: len(prose.inner_text()) > length, what="the answer to go on")
         page.keyboard.press("Escape")
         expect(page.get_by_role("alert")).to_have_count(0)
         expect(page.locator(".turn.mine")).to_have_count(1)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
 from tests.browser.chromium import Visitor, launch, visit
-from tests.live import LiveServer
+from tests.live import LiveServer, wait_for
 from tests.photographs import photograph
 from tests.sounds import RATE, Samples, write_sound
 
@@ -68,7 +68,7 @@ def test_a_film_is_made_and_listed(user: Visitor) -> None:
     page.get_by_role("button", name="Film").click()
     film = page.locator(".fresh video")
     expect(film).to_be_visible()
-    page.wait_for_function("document.querySelector('.fresh video').readyState > 0")
+    wait_for(lambda: film.evaluate("(one) => one.readyState > 0"), what="the film to be loaded")
     assert film.evaluate("(one) => one.error") is None
     expect(page.locator(".gallery .piece").filter(has_text="a ball bounces").first).to_be_visible()
 
@@ -79,7 +79,7 @@ def test_a_text_is_spoken(user: Visitor) -> None:
     page.get_by_role("button", name="Speak").click()
     sound = page.locator("audio")
     expect(sound).to_be_visible()
-    page.wait_for_function("document.querySelector('audio').duration > 0.3")
+    wait_for(lambda: sound.evaluate("(one) => one.duration > 0.3"), what="the sound to be loaded")
 
 
 @pytest.mark.slow
