@@ -11,8 +11,8 @@ gc.disable()
 
 worker_class = "gthread"
 workers = 1
-# A stream holds a thread, so this is streams, calls and some to spare.
-threads = 128
+# A connection of the web holds a thread: while it asks, and some while they wait for the next question.
+threads = 160
 # A C call that keeps the GIL, such as loading a large model, holds up the heartbeat.
 timeout = 300
 graceful_timeout = 10
@@ -52,15 +52,15 @@ def post_worker_init(worker):
     from services import housekeeping
 
     spare_what_is_loaded()
-    services = worker.wsgi.extensions["services"]
+    services = worker.wsgi.services
     services.jobs.runner.start()
     housekeeping.start(services)
 
     def watch():
         while os.getppid() == worker.ppid:
             if not worker.alive:
-                # Whoever listens would hold up this worker's end.
-                services.jobs.notices.close()
+                # Whoever waits would hold up this worker's end.
+                worker.wsgi.close()
             time.sleep(LOOK_SECONDS)
         os._exit(1)
 
@@ -71,6 +71,5 @@ def worker_exit(_server, worker):
     """Hand unfinished jobs back and write down what waits."""
     app = getattr(worker, "wsgi", None)
     if app is not None:
-        services = app.extensions["services"]
-        services.jobs.runner.stop()
-        services.close()
+        app.services.jobs.runner.stop()
+        app.services.close()

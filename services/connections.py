@@ -4,7 +4,6 @@ import re
 import socket
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -126,16 +125,9 @@ class _Watched:
         Under gevent urllib3's own look costs 100 microseconds, and among many at once it was seen to miss one
         in thirty connections that were shut; a look at the system's socket behind gevent's takes 2 and misses none.
         """
-        plain = getattr(self.sock, "_sock", None)  # type: ignore[attr-defined]
-        if plain is None:
+        if getattr(self.sock, "_sock", None) is None:  # type: ignore[attr-defined]
             return bool(super().is_connected)  # type: ignore[misc]
-        try:
-            plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        return peek(self.sock) is None  # type: ignore[attr-defined]
 
     def close(self) -> None:
         self._leave()
@@ -167,15 +159,19 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = WatchedHTTPSConnection
 
 
-def open_pool_to(url: str) -> HTTPConnectionPool:
-    """A pool of watched connections to the one server at *url*; a call names the path alone.
+def peek(connected: socket.socket) -> bytes | None:
+    """What has come on *connected* and waits to be read, a byte of it at most; none where it is broken or ended.
 
-    A pool for many servers looks for the right one at each call, which costs as much as the sending.
+    None where nothing has come. It takes nothing and never waits, but for a thread's socket that has a timeout: Python
+    waits for that before it asks. Not for TLS.
     """
-    address = urlsplit(url)
-    pool = _HTTPSPool if address.scheme == "https" else _HTTPPool
-    # A process that was told of no server finds nobody there.
-    return pool(address.hostname or "127.0.0.1", address.port, maxsize=CONNECTIONS_A_HOST, retries=False)
+    plain = getattr(connected, "_sock", connected)  # gevent's own recv would wait.
+    try:
+        return bytes(plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def open_pool() -> urllib3.PoolManager:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     web_concurrency: int = 2
     """Web worker processes."""
     engine_url: str = ""
-    """Base URL of an engine host that runs elsewhere; empty starts one beside the web server."""
+    """Base URL (http://) of an engine host that runs elsewhere; empty starts one beside the web server."""
     debug: bool = False
     """More log lines; never tracebacks to clients."""
     log_level: str = "INFO"
@@ -209,6 +209,13 @@ class Settings(BaseSettings):
     def refuse_published(cls, value: str) -> str:
         if value.strip().lower() in PUBLISHED_SECRETS:
             raise ValueError("SECRET_KEY is a published default; remove it to have one made, or set a random one")
+        return value
+
+    @field_validator("engine_url")
+    @classmethod
+    def refuse_tls(cls, value: str) -> str:
+        if value and not value.startswith("http://"):
+            raise ValueError("ENGINE_URL begins with http://; between machines, a tunnel protects the connection")
         return value
 
     @field_validator(

@@ -5,13 +5,13 @@ that may be minutes. Looking at the connection costs a system call and takes no 
 tells running requests that this worker is stopping.
 """
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from services import connections
 from services.cancellation import Cancellation, cancellable
 from services.threads import LateThread
 
@@ -72,13 +72,10 @@ def client_waits(environ: dict[str, Any]) -> Iterator[Cancellation]:
 
 def client_left(environ: dict[str, Any]) -> bool:
     """Whether the client hung up: looks, never waits, takes no byte. TLS is terminated in front of us."""
-    connected = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-    if connected is None:
-        return False
-    plain = getattr(connected, "_sock", connected)  # gevent's own recv would wait.
-    try:
-        return bool(plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+    connected = connection_of(environ)
+    return connected is not None and connections.peek(connected) == b""
+
+
+def connection_of(environ: dict[str, Any]) -> Any:
+    """The socket on which the request of *environ* came; None where no server tells it."""
+    return environ.get("gunicorn.socket") or environ.get("werkzeug.socket")

@@ -8,12 +8,12 @@ import orjson
 from pydantic import BaseModel
 
 from services.compute import registry, wire
-from services.compute.host_client import HostClient, lines_of
+from services.compute.host_client import HostClient
 
 if TYPE_CHECKING:
     from services.assemble import Services
 
-# The host sends an empty line at least this often while it works, so silence means that it is gone.
+# The host sends an empty piece at least this often while it works, so silence means that it is gone.
 HOST_SILENCE_SECONDS = 60
 CALL_SECONDS = 600
 HEALTH_SECONDS = 2
@@ -46,27 +46,20 @@ class InlineCalls(Calls):
 
 
 class HostCalls(Calls):
-    """Runs them in the engine host, over HTTP on the loopback interface."""
+    """Runs them in the engine host."""
 
     def __init__(self, host: HostClient) -> None:
         self._host = host
 
     def call(self, name: str, request: BaseModel, *, services: "Services") -> Any:
-        body = request.model_dump_json().encode()
-        with self._host.ask("POST", f"/call/{name}", body, read_seconds=CALL_SECONDS) as response:
-            answer = orjson.loads(response.data)
-        if response.status != 200:
-            wire.raise_packed(answer)
-        return registry.find(name).answer.validate_python(answer)
+        answer = self._host.call(name, request.model_dump_json().encode(), read_seconds=CALL_SECONDS)
+        return registry.find(name).answer.validate_python(orjson.loads(answer))
 
     def stream(self, name: str, request: BaseModel, *, services: "Services") -> Iterator[Any]:
-        body, answer = request.model_dump_json().encode(), registry.find(name).answer
-        with self._host.ask("POST", f"/stream/{name}", body, read_seconds=HOST_SILENCE_SECONDS) as response:
-            for line in lines_of(response):
-                if line.startswith(b"{"):
-                    wire.raise_packed(orjson.loads(line))
-                yield answer.validate_json(line) if line else []
+        answer = registry.find(name).answer
+        body = request.model_dump_json().encode()
+        for piece in self._host.stream(name, body, silence_seconds=HOST_SILENCE_SECONDS):
+            yield answer.validate_json(piece) if piece else []
 
     def health(self) -> dict[str, Any]:
-        with self._host.ask("GET", "/health", read_seconds=HEALTH_SECONDS) as response:
-            return dict(orjson.loads(response.data))
+        return dict(orjson.loads(self._host.call(wire.HEALTH, read_seconds=HEALTH_SECONDS)))

@@ -87,10 +87,10 @@ def function(
 
 def find(name: str) -> Function:
     """The function registered as *name*; KeyError names the ones there are."""
-    functions = all_functions()
-    if name not in functions:
-        raise KeyError(f"no function {name!r}; there are {', '.join(sorted(functions))}")
-    return functions[name]
+    _walk()
+    if name not in _functions:
+        raise KeyError(f"no function {name!r}; there are {', '.join(sorted(_functions))}")
+    return _functions[name]
 
 
 def all_functions() -> dict[str, Function]:

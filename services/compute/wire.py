@@ -1,8 +1,4 @@
-"""What passes between the web and the engine host: JSON in, JSON or NDJSON out, errors as they are.
-
-A stream is one JSON array a line; an empty line says that the other side is alive; a line that is an
-object holds an error, and nothing follows it.
-"""
+"""What the web and the engine host say to each other: JSON, errors as they are, and names beside the domains'."""
 
 from typing import Any
 
@@ -11,6 +7,8 @@ import orjson
 from services import errors
 
 TOKEN_HEADER = "X-Engine-Token"
+# What the host answers of itself; no domain has such names.
+HEALTH, KNOCK, NOTICES = "host.health", "host.knock", "host.notices"
 
 
 def pack(answer: Any) -> bytes:

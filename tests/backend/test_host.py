@@ -1,18 +1,32 @@
-"""The engine host over HTTP: what happens to jobs is told at once to the web, where somebody waits."""
+"""The engine host over its connections: calls, streams, and what happens to jobs, told where somebody waits."""
 
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
+import requests
+from pydantic import BaseModel
 from werkzeug.serving import make_server
 
 from backend.host import create_host
+from services import cancellation, connections
+from services.assemble import Services
+from services.compute import wire
+from services.compute.frames import HEAD, QUESTION
+from services.compute.host_client import MOST_KEPT, HostClient
+from services.compute.registry import function
 from services.compute.runners.host import HostRunner
 from services.compute.watch import State
+from services.errors import Busy, Cancelled, NotFound, ServiceError, Unavailable
+from services.secrets import engine_token
 from services.settings import Settings
 from tests.live import wait_for
-from tests.services.compute.conftest import House, open_house
+from tests.services.compute.conftest import PATIENCE_SECONDS, House, open_house
 
 Serve = Callable[[House], Callable[[], None]]
 
@@ -31,13 +45,14 @@ def serve(settings: Settings) -> Iterator[Serve]:
     ends = []
 
     def begin(house: House) -> Callable[[], None]:
-        server = make_server("127.0.0.1", 0, create_host(services=house.services), threaded=True)
+        application = create_host(services=house.services)
+        server = make_server("127.0.0.1", 0, application, threaded=True)
         settings.engine_url = f"http://127.0.0.1:{server.port}"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
 
         def end() -> None:
-            house.jobs.notices.close()
+            application.close()
             server.shutdown()
             thread.join()
             server.server_close()
@@ -91,5 +106,142 @@ def test_a_host_that_tells_nothing_more_delays_and_loses_nothing(web: House, hos
     assert web.end_of(job).status == "completed"
 
 
-def test_a_stranger_hears_nothing(host: House) -> None:
-    assert create_host(services=host.services).test_client().get("/jobs/notices").status_code == 403
+class Number(BaseModel):
+    value: int
+
+
+stopped = threading.Event()
+
+
+@function(needs_engine=True)
+def double(request: Number, *, services: Services) -> int:
+    return 2 * request.value
+
+
+@function(needs_engine=True)
+def refuse(request: Number, *, services: Services) -> int:
+    raise Busy("Too many.", "过多。", retry_after_seconds=request.value)
+
+
+@function(needs_engine=True)
+def stumble(request: Number, *, services: Services) -> int:
+    return request.value // 0
+
+
+@function(needs_engine=True)
+def wait(request: Number, *, services: Services) -> int:
+    switch = cancellation.current()
+    assert switch
+    wait_for(lambda: switch.reason, what="the client to leave")
+    stopped.set()
+    return request.value
+
+
+@function(needs_engine=True)
+def count(request: Number, *, services: Services) -> Iterator[list[int]]:
+    try:
+        for value in range(request.value):
+            yield [value] if value else []
+    finally:
+        stopped.set()
+
+
+@pytest.fixture
+def client(settings: Settings, host: House, serve: Serve) -> HostClient:
+    stopped.clear()
+    serve(host)
+    return HostClient(settings.engine_url, engine_token(settings))
+
+
+def ask(client: HostClient, name: str, value: int = 1, seconds: float = PATIENCE_SECONDS) -> Any:
+    answer = client.call(f"test_host.{name}", Number(value=value).model_dump_json().encode(), read_seconds=seconds)
+    return orjson.loads(answer)
+
+
+def pieces(client: HostClient, value: int) -> Generator[bytes, None, None]:
+    request = Number(value=value).model_dump_json().encode()
+    return client.stream("test_host.count", request, silence_seconds=PATIENCE_SECONDS)
+
+
+def local_port(client: HostClient) -> int:
+    """The port of the only connection that is kept."""
+    (kept,) = client._kept
+    return int(kept.connected.getsockname()[1])
+
+
+def test_one_connection_serves_one_call_after_another_whatever_became_of_them(client: HostClient) -> None:
+    assert ask(client, "double", 21) == 42
+    port = local_port(client)
+    with pytest.raises(Busy) as told:
+        ask(client, "refuse", 7)
+    assert told.value.retry_after_seconds == 7
+    assert list(pieces(client, 3)) == [b"", b"[1]", b"[2]"]
+    assert ask(client, "double", 4) == 8 and local_port(client) == port
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("stumble", Unavailable), ("nobody", NotFound), ("double\nx", Unavailable)]
+)
+def test_what_fails_is_told_and_harms_no_other(client: HostClient, name: str, error: type[ServiceError]) -> None:
+    with pytest.raises(error):
+        ask(client, name)
+    assert ask(client, "double", 2) == 4
+
+
+def test_many_at_once_are_answered_and_few_connections_stay(client: HostClient, host: House) -> None:
+    with ThreadPoolExecutor(60) as threads:
+        assert list(threads.map(lambda value: ask(client, "double", value), range(300))) == list(range(0, 600, 2))
+    assert 1 <= len(client._kept) <= MOST_KEPT
+
+
+def test_a_stream_that_is_closed_ends_the_work(client: HostClient) -> None:
+    events = pieces(client, 2**60)
+    assert [next(events), next(events)] == [b"", b"[1]"]
+    events.close()
+    assert stopped.wait(PATIENCE_SECONDS)
+    assert not client._kept, "what else the host sends is nobody's answer"
+
+
+def test_a_call_that_is_given_up_ends_at_once_on_both_sides(client: HostClient) -> None:
+    switch = cancellation.Cancellation()
+    threading.Timer(0.2, switch.cancel, ["client_left"]).start()
+    with cancellation.cancellable(switch), pytest.raises(Cancelled):
+        ask(client, "wait")
+    assert stopped.wait(PATIENCE_SECONDS)
+
+
+def test_a_host_that_is_silent_is_not_waited_for(client: HostClient) -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        ask(client, "wait", seconds=0.2)
+
+
+def test_a_frame_that_is_too_large_ends_its_connection_alone(client: HostClient, settings: Settings) -> None:
+    assert ask(client, "double", 1) == 2
+    (kept,) = client._kept
+    kept.connected.settimeout(PATIENCE_SECONDS)
+    kept.connected.sendall(HEAD.pack(2 * settings.max_json_mb * 2**20 + 1, QUESTION, True))
+    assert kept.connected.recv(1) == b""
+    assert ask(client, "double", 2) == 4
+
+
+def test_a_host_that_stops_lets_those_go_who_ask_nothing(settings: Settings, host: House, serve: Serve) -> None:
+    end = serve(host)
+    client = HostClient(settings.engine_url, engine_token(settings))
+    assert ask(client, "double", 1) == 2
+    kept = client._kept[0].connected
+    kept.settimeout(0)
+    end()
+    wait_for(lambda: connections.peek(kept) is not None, what="the host to let go")
+    serve(host)
+    again = HostClient(settings.engine_url, engine_token(settings))
+    again._kept.append(client._kept.pop())
+    assert ask(again, "double", 3) == 6, "a dead connection is not used"
+
+
+def test_nobody_is_answered_who_does_not_know_the_token(client: HostClient, settings: Settings) -> None:
+    with pytest.raises(Unavailable):
+        HostClient(settings.engine_url, "a guess").call(wire.HEALTH, read_seconds=PATIENCE_SECONDS)
+    token = {wire.TOKEN_HEADER: engine_token(settings)}
+    assert requests.get(settings.engine_url, timeout=PATIENCE_SECONDS).status_code == 403
+    assert requests.get(settings.engine_url, headers=token, timeout=PATIENCE_SECONDS).status_code == 426
+    assert orjson.loads(client.call(wire.HEALTH, read_seconds=PATIENCE_SECONDS))["pid"] == os.getpid()

@@ -2,10 +2,9 @@
 
 import time
 
-from flask import Flask
 from pydantic import BaseModel
 
-from backend.host import create_host
+from backend.host import Host, create_host
 from services.assemble import Services
 from services.compute.registry import function
 
@@ -22,6 +21,6 @@ def note(request: EmptyRequest, *, services: Services) -> float:
     return time.monotonic()
 
 
-def host() -> Flask:
+def host() -> Host:
     """The engine host's application."""
     return create_host()

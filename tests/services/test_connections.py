@@ -1,13 +1,12 @@
-"""Chunked answers: all that is there in one read, however it was cut."""
+"""Chunked answers: all that is there in one read, however it was cut; and looks that take nothing."""
 
 import socket
 import threading
 from http.client import IncompleteRead
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from services.connections import PromptResponse, WatchedHTTPConnection, end, open_pool_to
+from services.connections import PromptResponse, WatchedHTTPConnection, peek
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = b"5\r\nfirst\r\n6;name=value\r\nsecond\r\n0\r\nTrailer: one\r\n\r\n"
@@ -107,33 +106,13 @@ def test_a_head_goes_out_with_its_body(body_bytes: int) -> None:
     assert (rest == b"") == (body_bytes == 10)
 
 
-class Echo(BaseHTTPRequestHandler):
-    """Answers with the path that was asked for, and the port that asked."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        body = f"{self.path} {self.client_address[1]}".encode()
-        self.send_response(302)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Nothing is written."""
-
-
-def test_a_pool_to_one_server_keeps_its_connection_and_follows_nothing() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        pool = open_pool_to(f"http://127.0.0.1:{server.server_port}/ignored")
-        heard = []
-        for path in ("/first", "/second"):
-            answer = pool.urlopen("GET", path, redirect=False, preload_content=False)
-            heard.append((answer.status, *answer.data.decode().split()))
-            end(answer, whole=True)
-        pool.close()
-        server.shutdown()
-    assert [one[:2] for one in heard] == [(302, "/first"), (302, "/second")]
-    assert heard[0][2] == heard[1][2]
+def test_a_look_takes_nothing_and_tells_silence_from_an_end(wire) -> None:
+    ours, theirs = wire
+    ours.settimeout(None)
+    assert peek(ours) is None
+    theirs.sendall(b"two")
+    assert [peek(ours), peek(ours), ours.recv(10)] == [b"t", b"t", b"two"]
+    theirs.close()
+    assert peek(ours) == b""
+    ours.close()
+    assert peek(ours) == b""

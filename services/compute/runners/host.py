@@ -3,12 +3,13 @@
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import orjson
 
 from services.compute import wire
-from services.compute.host_client import HostClient, lines_of
+from services.compute.host_client import HostClient
 from services.compute.notices import Notices
 from services.compute.runners.base import Runner
 from services.errors import ServiceError, Unavailable
@@ -52,8 +53,7 @@ class HostRunner(Runner):
         while self._wanted.wait():
             self._wanted.clear()
             try:
-                with self._host.ask("POST", "/jobs/knock", read_seconds=KNOCK_SECONDS) as answer:
-                    answer.drain_conn()
+                self._host.call(wire.KNOCK, read_seconds=KNOCK_SECONDS)
             except Unavailable:
                 log.info("the engine host did not hear of a job; it looks by itself within a second")
 
@@ -90,21 +90,13 @@ class Ear:
                 self._wanted.clear()
 
     def _listen(self) -> None:
-        with self._host.ask("GET", "/jobs/notices", read_seconds=SILENT_SECONDS) as answer:
-            for line in lines_of(answer):
+        with closing(self._host.stream(wire.NOTICES, silence_seconds=SILENT_SECONDS)) as batches:
+            for batch in batches:
                 self._hears = True
-                for notice in _read(line):
+                for notice in orjson.loads(batch or b"[]"):
                     self._notices.publish(notice["id"], ended=notice["ended"])
                 if not self._asked_for():
                     return
 
     def _asked_for(self) -> bool:
         return time.monotonic() - self._asked < UNASKED_SECONDS
-
-
-def _read(line: bytes) -> list[dict[str, Any]]:
-    """The notices in a *line*; none in an empty one. Raises what the host says that went wrong."""
-    told = orjson.loads(line) if line else []
-    if isinstance(told, dict):
-        wire.raise_packed(told)
-    return list(told)

@@ -1,0 +1,100 @@
+"""The engine host's side of a connection: question after question, each answered by the function that it names."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from typing import Any
+
+from blueprints.kit.presence import client_left, client_waits, connection_of
+from services.assemble import Services
+from services.compute import registry, wire
+from services.compute.frames import ANSWER, ERROR, PIECE, Frames
+from services.errors import NotFound, ServiceError, Unavailable
+
+# A connection that waits for a question holds a thread, and those that ask need one too.
+MOST_WAITING = 32
+
+log = logging.getLogger(__name__)
+
+
+class Answering:
+    """Serves connections, each in the thread of its caller. *own* are functions beside the domains', by name."""
+
+    def __init__(self, services: Services, own: dict[str, Callable[[], Any]]) -> None:
+        self._services, self._own = services, own
+        self._most_bytes = 2 * services.settings.max_json_mb * 2**20
+        self._waiting: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def serve(self, environ: dict[str, Any]) -> None:
+        """Answer on the connection of *environ* until it ends. Raises OSError where the other side ends it."""
+        connected = connection_of(environ)
+        frames = Frames(connected, self._most_bytes)
+        stays = True
+        while stays:
+            try:
+                question = frames.receive()
+            finally:
+                self._begin(connected)
+            with closing(self._answers(question.body, environ)) as answers:
+                for kind, body in answers:
+                    stays = kind == PIECE or self._may_wait(connected)
+                    frames.send(kind, body, stays=stays)
+
+    def close(self) -> None:
+        """End the connections that wait for a question now, and others after their answer."""
+        with self._lock:
+            self._closed = True
+            for connected in self._waiting:
+                with suppress(OSError):
+                    connected.shutdown(socket.SHUT_RD)
+
+    def _may_wait(self, connected: socket.socket) -> bool:
+        """Whether *connected* may wait here for its next question."""
+        with self._lock:
+            waits = not self._closed and len(self._waiting) < MOST_WAITING
+            if waits:
+                self._waiting.add(connected)
+            return waits
+
+    def _begin(self, connected: socket.socket) -> None:
+        with self._lock:
+            self._waiting.discard(connected)
+
+    def _answers(self, question: bytes, environ: dict[str, Any]) -> Generator[tuple[bytes, bytes], None, None]:
+        """What is to be sent; the last one is an answer or an error, unless the other side has left."""
+        name, _, request = question.partition(b"\n")
+        try:
+            with client_waits(environ):
+                answer = self._ask(name.decode(), request)
+            if not isinstance(answer, Iterator):
+                yield ANSWER, wire.pack(answer)
+                return
+            with closing(answer):  # type: ignore[type-var]  # All of them are generators.
+                for batch in answer:
+                    if client_left(environ):
+                        return
+                    yield PIECE, wire.pack(batch) if batch else b""
+            yield ANSWER, b""
+        except ServiceError as error:
+            yield ERROR, wire.pack_error(error)
+        except Exception:
+            # A request that does not validate was checked by the web: the two run different code.
+            log.exception("a request from the web failed", extra={"function": name.decode(errors="replace")})
+            yield ERROR, wire.pack_error(_broken())
+
+    def _ask(self, name: str, request: bytes) -> Any:
+        if own := self._own.get(name):
+            return own()
+        try:
+            function = registry.find(name)
+        except KeyError as error:
+            raise NotFound("The engine host has no function {name}.", "推理进程没有函数 {name}。", name=name) from error
+        return function.call(function.request.model_validate_json(request), services=self._services)
+
+
+def _broken() -> Unavailable:
+    return Unavailable("The engine failed; its log has the reason.", "推理引擎出错，原因见日志。")
