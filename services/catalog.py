@@ -40,6 +40,15 @@ class Route:
     credentials: "Credentials | None" = None
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Rows in their order, those with each ability, and those that are not in the file by each of their names."""
+
+    rows: list[CatalogRow]
+    by_ability: dict[Ability, list[CatalogRow]]
+    others: dict[str, CatalogRow]
+
+
 class Catalog:
     """The rows, what of them is installed, and `resolve`. *more_rows* gives rows that are not in the file.
 
@@ -54,16 +63,16 @@ class Catalog:
         self._settings = settings
         self._file = file
         self._more_rows = more_rows
-        self._indexed: tuple[Iterable[CatalogRow], dict[str, CatalogRow]] = ([], {})
+        self._listed: tuple[Iterable[CatalogRow] | None, Listed] = (None, Listed([], {}, {}))
 
     def look_up(self, name: str) -> CatalogRow | None:
         """The row called *name*, by id or alias, or None."""
-        return self._by_name.get(name) or self._others.get(name)
+        return self._by_name.get(name) or self._all.others.get(name)
 
     def rows(self, ability: Ability | None = None) -> list[CatalogRow]:
         """Every row in the file's order and then the others, or those with *ability*."""
-        rows = [*self._fixed, *(row for row in self._more_rows() if row.id not in self._by_name)]
-        return [row for row in rows if ability is None or ability in row.abilities]
+        listed = self._all
+        return list(listed.by_ability.get(ability, ()) if ability else listed.rows)
 
     def find(self, name: str) -> CatalogRow:
         """The row called *name*, by id or alias. Raises NotFound."""
@@ -154,7 +163,8 @@ class Catalog:
         rows = [row for row in self.rows(ability) if not row.retired]
         installed = [row for row in rows if row.local and self.installed(row)]
         if installed:
-            return _route(max(installed, key=self.installed_at))
+            # To know when a model came is to read a file, which the only one need not wait for.
+            return _route(max(installed, key=self.installed_at) if len(installed) > 1 else installed[0])
         with_key = (row for row in rows if self._operator_has_key(row))
         if first := next(with_key, None):
             return _route(first)
@@ -187,13 +197,12 @@ class Catalog:
         return [CatalogRow.model_validate({"id": name, **table}) for name, table in tables.items()]
 
     @property
-    def _others(self) -> dict[str, CatalogRow]:
-        """What *more_rows* gives, by each of their names; of two with one name the first."""
-        rows = self._more_rows()
-        if rows is not self._indexed[0]:
-            index = {name: row for row in reversed(list(rows)) for name in reversed(_names(row))}
-            self._indexed = rows, index
-        return self._indexed[1]
+    def _all(self) -> "Listed":
+        """Every row by what it is asked for; listed anew when *more_rows* gives another list."""
+        more = self._more_rows()
+        if more is not self._listed[0]:
+            self._listed = more, _list([*self._fixed, *(row for row in more if row.id not in self._by_name)], more)
+        return self._listed[1]
 
     @cached_property
     def _by_name(self) -> dict[str, CatalogRow]:
@@ -223,6 +232,15 @@ def _by_prefix(name: str) -> Route | None:
         if provider.model_prefixes and "/" not in name and name.startswith(provider.model_prefixes):
             return Route(name, provider.name, name)
     return None
+
+
+def _list(rows: list[CatalogRow], others: Iterable[CatalogRow]) -> Listed:
+    by_ability: dict[Ability, list[CatalogRow]] = {}
+    for row in rows:
+        for ability in row.abilities:
+            by_ability.setdefault(ability, []).append(row)
+    # Of two with one name the first.
+    return Listed(rows, by_ability, {name: row for row in reversed(list(others)) for name in reversed(_names(row))})
 
 
 def _names(row: CatalogRow) -> list[str]:

@@ -32,7 +32,6 @@ class Landing:
     """
 
     def __init__(self, folder: Path, most_bytes: int, *, skip_rest: bool = False) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{PART}{secrets.token_hex(16)}"
         self.size_bytes = 0
         self.head = b""
@@ -41,7 +40,7 @@ class Landing:
         self._skip_rest = skip_rest
         self._hash = hashlib.sha256()
         self._kept = False
-        self._file: IO[bytes] | None = self.path.open("xb")
+        self._file: IO[bytes] | None = _create(self.path)
 
     @property
     def sha256(self) -> str:
@@ -122,6 +121,14 @@ class Landing:
         if file:
             with full_disk_told():
                 file.close()
+
+
+def _create(path: Path) -> IO[bytes]:
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
 
 
 class LandingRequest(Request):
