@@ -1,13 +1,16 @@
 """The engine host's side of a connection: question after question, each answered by the function that it names."""
 
 import logging
+import math
 import socket
+import struct
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
 from blueprints.kit.presence import client_left, client_waits, connection_of
+from services import connections
 from services.assemble import Services
 from services.compute import registry, wire
 from services.compute.frames import ANSWER, ERROR, PIECE, Frames
@@ -15,6 +18,8 @@ from services.errors import NotFound, ServiceError, Unavailable
 
 # A connection that waits for a question holds a thread, and those that ask need one too.
 MOST_WAITING = 32
+# The web lets go of a connection before, so that no question meets an end.
+LONGEST_WAIT_SECONDS = 75
 
 log = logging.getLogger(__name__)
 
@@ -32,30 +37,35 @@ class Answering:
     def serve(self, environ: dict[str, Any]) -> None:
         """Answer on the connection of *environ* until it ends. Raises OSError where the other side ends it."""
         connected = connection_of(environ)
+        # The system's timeout: with Python's own, a look at the connection would wait too.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", LONGEST_WAIT_SECONDS, 0))
         frames = Frames(connected, self._most_bytes)
-        stays = True
-        while stays:
-            try:
+        stays = self._may_wait(connected, among=math.inf)
+        try:
+            while stays:
                 question = frames.receive()
-            finally:
                 self._begin(connected)
-            with closing(self._answers(question.body, environ)) as answers:
-                for kind, body in answers:
-                    stays = kind == PIECE or self._may_wait(connected)
-                    frames.send(kind, body, stays=stays)
+                with closing(self._answers(question.body, environ)) as answers:
+                    for kind, body in answers:
+                        stays = kind == PIECE or self._may_wait(connected)
+                        frames.send(kind, body, stays=stays)
+        finally:
+            self._begin(connected)
 
     def close(self) -> None:
         """End the connections that wait for a question now, and others after their answer."""
         with self._lock:
             self._closed = True
             for connected in self._waiting:
-                with suppress(OSError):
-                    connected.shutdown(socket.SHUT_RD)
+                # A question that is there already is answered.
+                if connections.peek(connected) is None:
+                    with suppress(OSError):
+                        connected.shutdown(socket.SHUT_RD)
 
-    def _may_wait(self, connected: socket.socket) -> bool:
-        """Whether *connected* may wait here for its next question."""
+    def _may_wait(self, connected: socket.socket, *, among: float = MOST_WAITING) -> bool:
+        """Whether *connected* may wait here for its next question, *among* so many."""
         with self._lock:
-            waits = not self._closed and len(self._waiting) < MOST_WAITING
+            waits = not self._closed and len(self._waiting) < among
             if waits:
                 self._waiting.add(connected)
             return waits

@@ -6,6 +6,7 @@ until its end.
 """
 
 import hmac
+import logging
 import os
 import socket
 import threading
@@ -22,6 +23,8 @@ from services.compute import wire
 from services.compute.frames import PROTOCOL
 from services.secrets import engine_token
 from services.settings import Settings
+
+log = logging.getLogger(__name__)
 
 WELCOME = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n".encode()
 
@@ -52,9 +55,15 @@ class Host:
             start_response("426 Upgrade Required", [("Upgrade", PROTOCOL), ("Content-Length", "0")])
             return []
         connected = connection_of(environ)
-        with suppress(OSError):  # The web may leave whenever it likes.
+        try:
             connected.sendall(WELCOME)
             self._answering.serve(environ)
+        except ConnectionAbortedError as error:
+            log.warning("a connection of the web was ended: %s", error)
+        except OSError:
+            pass  # The web may leave whenever it likes.
+        except Exception:
+            log.exception("a connection of the web broke")
         # What the server writes now reaches nobody: to HTTP, this connection has no answer.
         with suppress(OSError):
             connected.shutdown(socket.SHUT_RDWR)

@@ -20,7 +20,10 @@ def current_request_id() -> str | None:
 
 
 def log_requests(app: Flask) -> None:
-    """One line a request: id, user, route, status, milliseconds; streams are logged when they end."""
+    """One line a request, written when its answer was sent: id, user, route, status, milliseconds.
+
+    Nobody waits for the line; a file's answer is the server's, which does not tell when it is sent.
+    """
 
     @app.before_request
     def start_clock() -> None:
@@ -31,12 +34,11 @@ def log_requests(app: Flask) -> None:
         if "started" not in g:
             return response
         started, line = g.started, describe_request(response)
-        metrics.REQUESTS.labels(line["method"], line["route"], str(line["status"])).inc()
-        metrics.LATENCY.labels(line["route"]).observe(time.perf_counter() - started)
-        if response.is_streamed and not response.direct_passthrough:
-            response.call_on_close(lambda: _log(line, started))
+        answered = time.perf_counter() - started
+        if response.direct_passthrough:
+            _note(line, started, answered)
         else:
-            _log(line, started)
+            response.call_on_close(lambda: _note(line, started, answered))
         return response
 
 
@@ -52,6 +54,9 @@ def describe_request(response: Response) -> dict[str, Any]:
     }
 
 
-def _log(line: dict[str, Any], started: float) -> None:
+def _note(line: dict[str, Any], started: float, answered_seconds: float) -> None:
+    """Count the request, which began its answer after *answered_seconds*, and write its line."""
+    metrics.REQUESTS.labels(line["method"], line["route"], str(line["status"])).inc()
+    metrics.LATENCY.labels(line["route"]).observe(answered_seconds)
     milliseconds = round((time.perf_counter() - started) * 1000, 1)
     requests_log.info("request", extra={**line, "ms": milliseconds})

@@ -25,9 +25,9 @@ class Cancellation:
         """Ask the work to end; *reason* is `client_left`, `restarting` or `cancelled`. The first one counts."""
         with self._lock:
             self.reason = self.reason or reason
-            sockets = list(self._sockets)
-        for waiting in sockets:
-            _shut(waiting)
+            # Within the lock: a connection that is forgotten serves another's call the next moment.
+            for waiting in self._sockets:
+                _shut(waiting)
 
     def check(self) -> None:
         """Raise Cancelled when the switch was thrown."""

@@ -53,12 +53,12 @@ def read(source: bytes | Path, *, max_pixels: int, field: str = "image", kinds: 
 
 def read_sent(name: str, *, services: "Services") -> "Image":
     """The picture that a request brought, as `read` gives it. Raises what `read` raises, and Cancelled."""
-    path = services.files.folder("uploads") / name
     try:
-        return read(path, max_pixels=services.settings.max_image_pixels)
+        data = (services.files.folder("uploads") / name).read_bytes()
     except FileNotFoundError as error:
         # It is removed with its request, and a request goes with its client.
         raise Cancelled(reason="client_left") from error
+    return read(data, max_pixels=services.settings.max_image_pixels)
 
 
 def check(source: bytes | Path, *, max_pixels: int, field: str = "image") -> SourcePicture:

@@ -1,9 +1,11 @@
 """The web's connections to the engine host, kept between questions; each has one question at a time."""
 
+import logging
 import socket
+import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,6 +19,10 @@ CONNECT_SECONDS = 2
 LONGEST_GREETING_BYTES = 2**14
 # The host keeps so many of all workers together.
 MOST_KEPT = 32
+# Before the host lets go of them.
+KEPT_SECONDS = 30
+
+log = logging.getLogger(__name__)
 
 
 class HostClient:
@@ -34,7 +40,7 @@ class HostClient:
             f"{wire.TOKEN_HEADER}: {token}\r\n\r\n"
         ).encode()
         # The last one that was used is the next: its thread in the host is still warm.
-        self._kept: deque[Frames] = deque()
+        self._kept: deque[tuple[Frames, float]] = deque()
 
     def call(self, name: str, request: bytes = b"", *, read_seconds: float) -> bytes:
         """The answer of the function *name* to *request*, both as JSON."""
@@ -64,18 +70,23 @@ class HostClient:
 
     def _take(self, seconds: float) -> Frames:
         """A connection on which nothing is under way and whose reads wait for *seconds*."""
-        while self._kept:
-            kept = self._kept.pop()
-            kept.connected.settimeout(0)
-            if connections.peek(kept.connected) is None:
-                kept.connected.settimeout(seconds)
-                return kept
-            kept.connected.close()
+        with suppress(IndexError):
+            while True:
+                kept, since = self._kept.pop()
+                kept.connected.settimeout(0)
+                if connections.peek(kept.connected) is None and time.monotonic() - since < KEPT_SECONDS:
+                    kept.connected.settimeout(seconds)
+                    return kept
+                kept.connected.close()
         return self._open(seconds)
 
     def _give_back(self, talk: "Talk") -> None:
+        now = time.monotonic()
+        with suppress(IndexError):
+            while now - self._kept[0][1] > KEPT_SECONDS:
+                self._kept.popleft()[0].connected.close()
         if talk.may_go_on and len(self._kept) < MOST_KEPT:
-            self._kept.append(talk.frames)
+            self._kept.append((talk.frames, now))
         else:
             talk.frames.connected.close()
 
@@ -130,6 +141,8 @@ def _await_welcome(connected: socket.socket) -> None:
             break
         head += arrived
     if not head.startswith(b"HTTP/1.1 101 "):
+        # What ENGINE_URL names is no host, or one whose instance/ has another token.
+        log.warning("no engine host answers at ENGINE_URL", extra={"answer": repr(head[:80])})
         raise ConnectionRefusedError(f"no engine host: {head[:80]!r}")
 
 

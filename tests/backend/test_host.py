@@ -13,12 +13,13 @@ import requests
 from pydantic import BaseModel
 from werkzeug.serving import make_server
 
-from backend.host import create_host
+from backend.answering import MOST_WAITING
+from backend.host import Host, create_host
 from services import cancellation, connections
 from services.assemble import Services
 from services.compute import wire
 from services.compute.frames import HEAD, QUESTION
-from services.compute.host_client import MOST_KEPT, HostClient
+from services.compute.host_client import KEPT_SECONDS, MOST_KEPT, HostClient
 from services.compute.registry import function
 from services.compute.runners.host import HostRunner
 from services.compute.watch import State
@@ -28,7 +29,7 @@ from services.settings import Settings
 from tests.live import wait_for
 from tests.services.compute.conftest import PATIENCE_SECONDS, House, open_house
 
-Serve = Callable[[House], Callable[[], None]]
+Serve = Callable[..., Callable[[], None]]
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def serve(settings: Settings) -> Iterator[Serve]:
     """Serve a host's application at `settings.engine_url` until what it returns is called."""
     ends = []
 
-    def begin(house: House) -> Callable[[], None]:
-        application = create_host(services=house.services)
+    def begin(house: House, application: Host | None = None) -> Callable[[], None]:
+        application = application or create_host(services=house.services)
         server = make_server("127.0.0.1", 0, application, threaded=True)
         settings.engine_url = f"http://127.0.0.1:{server.port}"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -146,6 +147,18 @@ def count(request: Number, *, services: Services) -> Iterator[list[int]]:
         stopped.set()
 
 
+@function(needs_engine=True)
+def trip(request: Number, *, services: Services) -> Iterator[list[int]]:
+    yield [request.value]
+    stopped.set()
+    raise RuntimeError("an engine's fault")
+
+
+@function(needs_engine=True)
+def repeat(request: Number, *, services: Services) -> str:
+    return "a" * request.value
+
+
 @pytest.fixture
 def client(settings: Settings, host: House, serve: Serve) -> HostClient:
     stopped.clear()
@@ -158,14 +171,14 @@ def ask(client: HostClient, name: str, value: int = 1, seconds: float = PATIENCE
     return orjson.loads(answer)
 
 
-def pieces(client: HostClient, value: int) -> Generator[bytes, None, None]:
+def pieces(client: HostClient, value: int, name: str = "count") -> Generator[bytes, None, None]:
     request = Number(value=value).model_dump_json().encode()
-    return client.stream("test_host.count", request, silence_seconds=PATIENCE_SECONDS)
+    return client.stream(f"test_host.{name}", request, silence_seconds=PATIENCE_SECONDS)
 
 
 def local_port(client: HostClient) -> int:
     """The port of the only connection that is kept."""
-    (kept,) = client._kept
+    ((kept, _),) = client._kept
     return int(kept.connected.getsockname()[1])
 
 
@@ -217,7 +230,7 @@ def test_a_host_that_is_silent_is_not_waited_for(client: HostClient) -> None:
 
 def test_a_frame_that_is_too_large_ends_its_connection_alone(client: HostClient, settings: Settings) -> None:
     assert ask(client, "double", 1) == 2
-    (kept,) = client._kept
+    ((kept, _),) = client._kept
     kept.connected.settimeout(PATIENCE_SECONDS)
     kept.connected.sendall(HEAD.pack(2 * settings.max_json_mb * 2**20 + 1, QUESTION, True))
     assert kept.connected.recv(1) == b""
@@ -228,7 +241,7 @@ def test_a_host_that_stops_lets_those_go_who_ask_nothing(settings: Settings, hos
     end = serve(host)
     client = HostClient(settings.engine_url, engine_token(settings))
     assert ask(client, "double", 1) == 2
-    kept = client._kept[0].connected
+    kept = client._kept[0][0].connected
     kept.settimeout(0)
     end()
     wait_for(lambda: connections.peek(kept) is not None, what="the host to let go")
@@ -245,3 +258,47 @@ def test_nobody_is_answered_who_does_not_know_the_token(client: HostClient, sett
     assert requests.get(settings.engine_url, timeout=PATIENCE_SECONDS).status_code == 403
     assert requests.get(settings.engine_url, headers=token, timeout=PATIENCE_SECONDS).status_code == 426
     assert orjson.loads(client.call(wire.HEALTH, read_seconds=PATIENCE_SECONDS))["pid"] == os.getpid()
+
+
+def test_the_host_forgets_whoever_left_and_keeps_few_who_wait(settings: Settings, host: House, serve: Serve) -> None:
+    application = create_host(services=host.services)
+    serve(host, application)
+    waiting = application._answering._waiting
+    clients = [HostClient(settings.engine_url, engine_token(settings)) for _ in range(2)]
+    with ThreadPoolExecutor(80) as threads:
+        asked = [threads.submit(ask, clients[number % 2], "double", number) for number in range(400)]
+        assert [each.result() for each in asked] == list(range(0, 800, 2))
+    assert 0 < len(waiting) <= MOST_WAITING
+    for client in clients:
+        for kept, _ in client._kept:
+            kept.connected.close()
+    wait_for(lambda: not waiting, what="the host to forget them")
+
+
+def test_an_answer_that_nobody_takes_leaves_nothing_behind(settings: Settings, host: House, serve: Serve) -> None:
+    application = create_host(services=host.services)
+    serve(host, application)
+    client = HostClient(settings.engine_url, engine_token(settings))
+    asked = Number(value=20_000_000).model_dump_json().encode()
+    frames = client._open(PATIENCE_SECONDS)
+    frames.send(QUESTION, b"test_host.repeat\n" + asked)
+    frames.connected.recv(10)
+    frames.connected.close()
+    wait_for(lambda: not application._answering._waiting, what="the host to forget it")
+    assert ask(client, "double", 2) == 4
+
+
+def test_a_connection_that_was_long_unused_is_not_used_again(client: HostClient) -> None:
+    assert ask(client, "double", 1) == 2
+    port = local_port(client)
+    (kept, since) = client._kept.pop()
+    client._kept.append((kept, since - KEPT_SECONDS - 1))
+    assert ask(client, "double", 2) == 4
+    assert local_port(client) != port and kept.connected.fileno() == -1
+
+
+def test_an_error_in_a_stream_comes_after_what_was_yielded(client: HostClient) -> None:
+    heard = []
+    with pytest.raises(Unavailable, match="engine failed"):
+        heard.extend(pieces(client, 3, name="trip"))
+    assert ask(client, "double", 2) == 4 and stopped.is_set()

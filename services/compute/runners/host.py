@@ -12,7 +12,7 @@ from services.compute import wire
 from services.compute.host_client import HostClient
 from services.compute.notices import Notices
 from services.compute.runners.base import Runner
-from services.errors import ServiceError, Unavailable
+from services.errors import ServiceError
 from services.threads import LateThread
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class HostRunner(Runner):
             self._wanted.clear()
             try:
                 self._host.call(wire.KNOCK, read_seconds=KNOCK_SECONDS)
-            except Unavailable:
+            except ServiceError:
                 log.info("the engine host did not hear of a job; it looks by itself within a second")
 
 
