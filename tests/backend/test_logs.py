@@ -28,7 +28,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_a_request_is_one_line(log_file: Path, services: Services, client: FlaskClient, login: Login) -> None:
     headers = login() | {"X-Request-ID": "my-request"}
-    client.get("/api/auth/me", headers=headers)
+    client.get("/api/auth/me", headers=headers).close()
     line = next(line for line in lines(log_file) if line.get("request_id") == "my-request")
     assert line["user"] == "admin"
     assert line["method"] == "GET"
@@ -48,8 +48,8 @@ def test_a_stream_is_logged_when_it_ends(log_file: Path, client: FlaskClient, lo
 def test_tokens_and_passwords_reach_no_line(log_file: Path, client: FlaskClient, login: Login) -> None:
     headers = login()
     token = headers["Authorization"].removeprefix("Bearer ")
-    client.get("/api/auth/me", headers=headers)
-    client.get(f"/nothing?token={token}")
+    client.get("/api/auth/me", headers=headers).close()
+    client.get(f"/nothing?token={token}").close()
     logging.getLogger("anything").error("failed with %s", headers)
     text = log_file.read_text()
     assert token not in text
