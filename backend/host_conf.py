@@ -16,7 +16,6 @@ threads = 160
 # A C call that keeps the GIL, such as loading a large model, holds up the heartbeat.
 timeout = 300
 graceful_timeout = 10
-keepalive = 75
 control_socket_disable = True
 proc_name = "polymath-engine-host"
 logger_class = "backend.gunicorn_log.Log"

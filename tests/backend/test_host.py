@@ -1,6 +1,7 @@
 """The engine host over its connections: calls, streams, and what happens to jobs, told where somebody waits."""
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -251,9 +252,12 @@ def test_a_host_that_stops_lets_those_go_who_ask_nothing(settings: Settings, hos
     assert ask(again, "double", 3) == 6, "a dead connection is not used"
 
 
-def test_nobody_is_answered_who_does_not_know_the_token(client: HostClient, settings: Settings) -> None:
+def test_nobody_is_answered_who_does_not_know_the_token(
+    client: HostClient, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(Unavailable):
         HostClient(settings.engine_url, "a guess").call(wire.HEALTH, read_seconds=PATIENCE_SECONDS)
+    assert "no engine host answers at ENGINE_URL" in caplog.text
     token = {wire.TOKEN_HEADER: engine_token(settings)}
     assert requests.get(settings.engine_url, timeout=PATIENCE_SECONDS).status_code == 403
     assert requests.get(settings.engine_url, headers=token, timeout=PATIENCE_SECONDS).status_code == 426
@@ -302,3 +306,34 @@ def test_an_error_in_a_stream_comes_after_what_was_yielded(client: HostClient) -
     with pytest.raises(Unavailable, match="engine failed"):
         heard.extend(pieces(client, 3, name="trip"))
     assert ask(client, "double", 2) == 4 and stopped.is_set()
+
+
+def test_a_stop_lets_a_question_that_has_come_be_answered(host: House) -> None:
+    answering = create_host(services=host.services)._answering
+    pairs = [socket.socketpair() for _ in range(2)]
+    (asked, asker), (silent, _) = pairs
+    asker.sendall(b"?")
+    for one in (asked, silent):
+        assert answering._may_wait(one)
+    answering.close()
+    assert connections.peek(silent) == b""
+    assert asked.recv(1) == b"?" and connections.peek(asked) is None
+    assert not answering._may_wait(asked), "after its answer it ends"
+    for pair in pairs:
+        for one in pair:
+            one.close()
+
+
+def test_who_knocks_goes_on_whatever_the_host_says(settings: Settings) -> None:
+    knocked = threading.Event()
+
+    class Refusing(HostClient):
+        def call(self, name: str, request: bytes = b"", *, read_seconds: float) -> bytes:
+            knocked.set()
+            raise NotFound("The engine host has no function {name}.", "没有函数 {name}。", name=name)
+
+    runner = HostRunner(Refusing("http://127.0.0.1:9", ""))
+    for _ in range(2):
+        knocked.clear()
+        runner.knock()
+        assert knocked.wait(PATIENCE_SECONDS)
