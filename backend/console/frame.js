@@ -1,10 +1,9 @@
 /** The frame around every page: the list of pages, who is here, language and theme. */
-import { ask } from "./shared/api.js";
 import { h, put } from "./shared/dom.js";
 import { icon } from "./shared/icons.js";
 import { chooseLanguage, language, t } from "./shared/i18n.js";
-import { iconButton } from "./shared/parts.js";
-import { end, isLoggedIn } from "./shared/session.js";
+import { busy, iconButton } from "./shared/parts.js";
+import { isLoggedIn } from "./shared/session.js";
 import { keep, recall } from "./shared/storage.js";
 import { GROUPS, OF_ACCOUNTS } from "./pages.js";
 
@@ -15,9 +14,9 @@ const mark = () => h("img", { src: new URL("icon.svg", import.meta.url).href, al
 export const brand = () => h("a", { class: "brand", href: "#/chat" }, mark(), "Polymath");
 
 /** Draw the frame into *app*; `fresh()` gives the place for a page, `mark(name)` shows where one is. */
-export function drawFrame(app, redraw) {
+export function drawFrame(app, { redraw, logOut }) {
   const main = h("main", { id: "main", tabindex: "-1" });
-  const side = h("aside", { class: "side", id: "side" }, brand(), navigation(), h("div", { class: "stack tight" }, who(redraw), choices(redraw)));
+  const side = h("aside", { class: "side", id: "side" }, brand(), navigation(), h("div", { class: "stack tight" }, who(logOut), choices(redraw)));
   const toggle = iconButton("menu", t("nav.open"), { "aria-expanded": "false", "aria-controls": "side", onclick: () => drawer(true), kind: "quiet square" });
   const veil = h("div", { class: "veil", hidden: true, onclick: () => drawer(false) });
 
@@ -64,14 +63,9 @@ function navigation() {
   return h("nav", { "aria-label": t("nav.label") }, groups);
 }
 
-function who(redraw) {
+function who(logOut) {
   if (!isLoggedIn()) return h("div", { class: "who" }, h("span", { class: "name muted" }, t("login.anonymous")), h("a", { class: "button small", href: "#/login" }, t("login.do")));
-  const leave = async () => {
-    await ask("/api/v1/logout", { method: "POST" }).catch(() => {});
-    end();
-    redraw();
-  };
-  return h("div", { class: "who" }, icon("account"), h("span", { class: "name" }, recall("me")?.username ?? ""), iconButton("out", t("login.leave"), { onclick: leave }));
+  return h("div", { class: "who" }, icon("account"), h("span", { class: "name" }, recall("me")?.username ?? ""), iconButton("out", t("login.leave"), { onclick: (event) => busy(event.currentTarget, logOut) }));
 }
 
 /** The buttons for language and theme. */

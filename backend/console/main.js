@@ -1,9 +1,9 @@
 /** The console: who it is, the frame, and the page that the address names. */
-import { get } from "./shared/api.js";
+import { ask, get } from "./shared/api.js";
 import { put } from "./shared/dom.js";
 import { markDocument, t } from "./shared/i18n.js";
 import { notice, problem } from "./shared/parts.js";
-import { isLoggedIn, isOpen, onEnd } from "./shared/session.js";
+import { end, isLoggedIn, isOpen, onEnd } from "./shared/session.js";
 import { keep } from "./shared/storage.js";
 import { drawFrame } from "./frame.js";
 import { NAMES, NEED_LOGIN, open } from "./pages.js";
@@ -27,7 +27,7 @@ async function show({ focus = true } = {}) {
   const { name, rest, query } = where();
   const mustLogIn = !isLoggedIn() && (!isOpen() || NEED_LOGIN.has(name) || location.hash === "#/login");
   if (mustLogIn || location.hash === "#/login") return gate(name);
-  frame ??= drawFrame(app, redraw);
+  frame ??= drawFrame(app, { redraw, logOut });
   frame.mark(name);
   document.title = `${t(`page.${name}`)} · Polymath`;
   const root = frame.fresh(name);
@@ -58,6 +58,13 @@ function redraw() {
   frame = null;
   markDocument();
   show({ focus: false });
+}
+
+async function logOut() {
+  leave.abort(); // What the page still asks for would come to a login that has ended, and be told as one that ended by itself.
+  await ask("/api/v1/logout", { method: "POST" }).catch(() => {});
+  end();
+  redraw();
 }
 
 async function learnWho() {

@@ -47,6 +47,19 @@ def test_logging_in_and_out(user: Visitor) -> None:
     assert answer.status == 401
 
 
+def test_what_a_page_still_asks_for_is_given_up_before_the_logout(guest: Visitor) -> None:
+    page, ended = guest.page, []
+    page.on("requestfailed", lambda request: ended.append(request.url))
+    page.on("requestfinished", lambda request: ended.append(request.url))
+    page.route("**/api/models/catalog", lambda route: None)  # It is never answered.
+    with page.expect_request("**/api/models/catalog"):
+        guest.log_in()
+    page.get_by_role("button", name="Log out").dblclick()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(page.get_by_text("Your login has ended")).to_have_count(0)
+    assert ended.index(f"{guest.url}/api/models/catalog") < ended.index(f"{guest.url}/api/v1/logout")
+
+
 def test_an_address_is_returned_to_after_the_login(guest: Visitor) -> None:
     guest.page.goto(f"{guest.url}/#/providers")
     guest.page.get_by_label("Name").fill("admin")
