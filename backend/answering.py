@@ -6,20 +6,20 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+from backend.capacity import MOST_AT_WORK, MOST_WAITING
 from blueprints.kit.presence import client_left, client_waits, connection_of
 from services import connections
 from services.assemble import Services
 from services.compute import registry, wire
 from services.compute.frames import ANSWER, ERROR, PIECE, Frames
-from services.errors import NotFound, ServiceError, Unavailable
+from services.errors import Busy, NotFound, ServiceError, Unavailable
 
-# A connection that waits for a question holds a thread, and those that ask need one too.
-MOST_WAITING = 32
 # The web lets go of a connection before, so that no question meets an end.
 LONGEST_WAIT_SECONDS = 75
+RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class Answering:
     def __init__(self, services: Services, own: dict[str, Callable[[], Any]]) -> None:
         self._services, self._own = services, own
         self._most_bytes = 2 * services.settings.max_json_mb * 2**20
+        self._places = threading.BoundedSemaphore(MOST_AT_WORK)
         self._waiting: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -76,25 +77,43 @@ class Answering:
 
     def _answers(self, question: bytes, environ: dict[str, Any]) -> Generator[tuple[bytes, bytes], None, None]:
         """What is to be sent; the last one is an answer or an error, unless the other side has left."""
-        name, _, request = question.partition(b"\n")
+        head, _, request = question.partition(b"\n")
+        name = head.decode(errors="replace")
         try:
-            with client_waits(environ):
-                answer = self._ask(name.decode(), request)
-            if not isinstance(answer, Iterator):
-                yield ANSWER, wire.pack(answer)
-                return
-            with closing(answer):  # type: ignore[type-var]  # All of them are generators.
-                for batch in answer:
-                    if client_left(environ):
-                        return
-                    yield PIECE, wire.pack(batch) if batch else b""
-            yield ANSWER, b""
+            with self._place(name):
+                yield from self._work(name, request, environ)
         except ServiceError as error:
             yield ERROR, wire.pack_error(error)
         except Exception:
             # A request that does not validate was checked by the web: the two run different code.
-            log.exception("a request from the web failed", extra={"function": name.decode(errors="replace")})
+            log.exception("a request from the web failed", extra={"function": name})
             yield ERROR, wire.pack_error(_broken())
+
+    @contextmanager
+    def _place(self, name: str) -> Iterator[None]:
+        """A place among those at work, which what the host says of itself needs not. Raises Busy where none is free."""
+        if name in self._own:
+            yield
+            return
+        if not self._places.acquire(blocking=False):
+            raise _busy()
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _work(self, name: str, request: bytes, environ: dict[str, Any]) -> Generator[tuple[bytes, bytes], None, None]:
+        with client_waits(environ):
+            answer = self._ask(name, request)
+        if not isinstance(answer, Iterator):
+            yield ANSWER, wire.pack(answer)
+            return
+        with closing(answer):  # type: ignore[type-var]  # All of them are generators.
+            for batch in answer:
+                if client_left(environ):
+                    return
+                yield PIECE, wire.pack(batch) if batch else b""
+        yield ANSWER, b""
 
     def _ask(self, name: str, request: bytes) -> Any:
         if own := self._own.get(name):
@@ -108,3 +127,12 @@ class Answering:
 
 def _broken() -> Unavailable:
     return Unavailable("The engine failed; its log has the reason.", "推理引擎出错，原因见日志。")
+
+
+def _busy() -> Busy:
+    return Busy(
+        "The engine host has its hands full; try again in a moment.",
+        "推理进程正忙，请稍后重试。",
+        retry_after_seconds=RETRY_SECONDS,
+        details={"reason": "host_full"},
+    )

@@ -6,13 +6,14 @@ import signal
 import threading
 import time
 
+from backend.capacity import THREADS
+
 # As in gunicorn.conf.py: no garbage is looked for in what is only just loaded.
 gc.disable()
 
 worker_class = "gthread"
 workers = 1
-# A connection of the web holds a thread: while it asks, and some while they wait for the next question.
-threads = 160
+threads = THREADS
 # A C call that keeps the GIL, such as loading a large model, holds up the heartbeat.
 timeout = 300
 graceful_timeout = 10

@@ -35,7 +35,7 @@ STEEPNESS = 4
 CONFIDENCE_DIGITS = 4
 
 MOST_TOGETHER = 16
-MOST_WAITING = 128
+MOST_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ UNDERSTOOD = {"Transformer", "Pooling", "Normalize"}
 DEFAULT_MOST_TOKENS = 512
 # Texts of one caller that wait together: whoever sends thousands lets others in between.
 TEXTS_A_TURN = 64
-MOST_TURNS, MOST_WAITING = 8, 256
+MOST_TURNS, MOST_WAITING = 8, 64
 # How many tokens go through a model together, padding counted; a GPU wants many.
 TOKENS_A_PASS = {"cuda": 65_536, "cpu": 4_096}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Seen = TypeVar("Seen")
 
 PROCESSOR = "preprocessor_config.json"
-MOST_WAITING = 256
+MOST_WAITING = 64
 # How many pictures go through a model together, and of how many pixels: a GPU wants many. On a processor four of
 # 224×224 were the fastest; the activations of eight no longer fit what malloc keeps, and took half as long again.
 MOST_TOGETHER = {"cuda": 32, "cpu": 4}

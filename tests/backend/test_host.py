@@ -14,7 +14,8 @@ import requests
 from pydantic import BaseModel
 from werkzeug.serving import make_server
 
-from backend.answering import MOST_WAITING
+from backend import answering, capacity
+from backend.capacity import MOST_WAITING
 from backend.host import Host, create_host
 from services import cancellation, connections
 from services.assemble import Services
@@ -24,6 +25,7 @@ from services.compute.host_client import KEPT_SECONDS, MOST_KEPT, HostClient
 from services.compute.registry import function
 from services.compute.runners.host import HostRunner
 from services.compute.watch import State
+from services.engines import dlib_faces, embedder, vision
 from services.errors import Busy, Cancelled, NotFound, ServiceError, Unavailable
 from services.secrets import engine_token
 from services.settings import Settings
@@ -227,6 +229,39 @@ def test_a_call_that_is_given_up_ends_at_once_on_both_sides(client: HostClient) 
 def test_a_host_that_is_silent_is_not_waited_for(client: HostClient) -> None:
     with pytest.raises(Unavailable, match="does not answer"):
         ask(client, "wait", seconds=0.2)
+
+
+def takes_on(client: HostClient) -> bool:
+    try:
+        return ask(client, "double", 2) == 4
+    except Busy:
+        return False
+
+
+def test_a_host_that_is_full_says_so_and_stays_well(
+    settings: Settings, host: House, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "MOST_AT_WORK", 3)
+    stopped.clear()
+    serve(host)
+    client = HostClient(settings.engine_url, engine_token(settings))
+    with ThreadPoolExecutor(3) as threads:
+        streams = [pieces(client, 2**60) for _ in range(3)]
+        assert list(threads.map(next, streams)) == [b"", b"", b""]
+        with pytest.raises(Busy) as told:
+            ask(client, "double", 1)
+        assert told.value.details["reason"] == "host_full" and told.value.retry_after_seconds
+        assert orjson.loads(client.call(wire.HEALTH, read_seconds=PATIENCE_SECONDS))["pid"] == os.getpid()
+        for stream in streams:
+            stream.close()
+        assert stopped.wait(PATIENCE_SECONDS)
+        wait_for(lambda: takes_on(client), what="a place to be free")
+
+
+def test_there_is_a_thread_for_all_that_is_taken_on_and_room_beside_a_full_queue() -> None:
+    assert capacity.MOST_AT_WORK + capacity.MOST_WAITING < capacity.THREADS
+    for engine in (vision, dlib_faces, embedder):
+        assert engine.MOST_WAITING < capacity.MOST_AT_WORK / 2
 
 
 def test_a_frame_that_is_too_large_ends_its_connection_alone(client: HostClient, settings: Settings) -> None:
