@@ -17,6 +17,7 @@ from services.files import Files
 from services.keyuse import KeyUses
 from services.outbound import Outbound
 from services.secrets import engine_token
+from services.sent_pictures import PictureRoom
 from services.settings import Settings
 from services.trained_models import TrainedModelStore
 from services.usage import UsageWriter
@@ -39,6 +40,7 @@ class Services:
     pool: ModelPool
     files: Files
     faces: FaceIndexes
+    picture_room: PictureRoom
     usage: UsageWriter
     key_uses: KeyUses
 
@@ -71,6 +73,7 @@ def assemble(settings: Settings, *, place: Place = "inline", database: Database 
         pool=ModelPool(settings),
         files=Files(settings, database),
         faces=FaceIndexes(database),
+        picture_room=PictureRoom(2 * settings.max_image_pixels),
         usage=UsageWriter(database),
         key_uses=KeyUses(database),
     )

@@ -1,29 +1,23 @@
-"""Pictures as files: read safely, written as PNG, with the parameters that made them inside.
+"""Pictures as files: read safely, and written as PNG.
 
 What a file is, its bytes say. Its size is read from its head before a pixel is decoded, so that a small file
 which unfolds to gigabytes costs nothing.
 """
 
 import io
-import struct
-import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from services import filetypes
+from services import filetypes, png_notes
 from services.contracts.images import SourcePicture
-from services.errors import Cancelled, Invalid, ServiceError, UnsupportedMedia
+from services.errors import Invalid, ServiceError, UnsupportedMedia
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from PIL.Image import Image
-
-    from services.assemble import Services
 
 PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp"})
 FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/bmp": "BMP", "image/gif": "GIF"}
@@ -31,34 +25,34 @@ FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "imag
 PLAIN = {"image/jpeg", "image/png", "image/webp"}
 ORIENTATION = 0x0112
 UPRIGHT = 1
+# What a program may have written of how it stood.
+STANDING = ("exif", "xmp", "XML:com.adobe.xmp")
+# A picture that is changed is changed in strips, so that there is one of it and a half, and not five.
+STRIP_PIXELS = 2**20
 
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
-PNG_HEAD_END = 33
-KEYWORD = b"parameters"
-LONGEST_NOTE = 2**20
 # Zlib's third step writes a photo at twice the speed of its sixth, for a file a few hundredths larger.
 PNG_EFFORT = 3
 USUAL_QUALITY = 90
 
 
-def read(source: bytes | Path, *, max_pixels: int, field: str = "image", kinds: Collection[str] = PHOTOS) -> "Image":
+def read(
+    source: bytes | Path,
+    *,
+    max_pixels: int,
+    field: str = "image",
+    kinds: Collection[str] = PHOTOS,
+    admit: Callable[[int], None] | None = None,
+) -> "Image":
     """The picture in *source* as RGB, upright by its EXIF orientation, transparent parts on white.
 
-    Of 16 bits a channel the upper eight are kept. Raises UnsupportedMedia for bytes of another kind, Invalid
-    for pictures that are over *max_pixels*, broken, truncated or animated.
+    Of 16 bits a channel the upper eight are kept. *admit* is told how many pixels it has before one is decoded.
+    Raises UnsupportedMedia for bytes of another kind, Invalid for pictures that are over *max_pixels*, broken,
+    truncated or animated, and what *admit* raises.
     """
     with _opened(source, max_pixels, field, kinds) as image:
+        if admit:
+            admit(image.width * image.height)
         return _flat(_upright(image))
-
-
-def read_sent(name: str, *, services: "Services") -> "Image":
-    """The picture that a request brought, as `read` gives it. Raises what `read` raises, and Cancelled."""
-    try:
-        data = (services.files.folder("uploads") / name).read_bytes()
-    except FileNotFoundError as error:
-        # It is removed with its request, and a request goes with its client.
-        raise Cancelled(reason="client_left") from error
-    return read(data, max_pixels=services.settings.max_image_pixels)
 
 
 def check(source: bytes | Path, *, max_pixels: int, field: str = "image") -> SourcePicture:
@@ -68,7 +62,7 @@ def check(source: bytes | Path, *, max_pixels: int, field: str = "image") -> Sou
     with _opened(data, max_pixels, field, PHOTOS) as image:
         image.load()
         width, height = image.size
-        plain = image.mode in {"RGB", "L"} and image.getexif().get(ORIENTATION, UPRIGHT) == UPRIGHT
+        plain = image.mode in {"RGB", "L"} and _orientation(image) == UPRIGHT
         if plain and media_type in PLAIN:
             return SourcePicture(data, media_type, width, height)
         upright = _flat(_upright(image))
@@ -81,7 +75,7 @@ def glance(path: Path, *, max_pixels: int, field: str = "image") -> tuple[int, i
     For files that were read whole before. Raises what `read` raises for a head.
     """
     with _opened(path, max_pixels, field, PHOTOS) as image:
-        upright = image.getexif().get(ORIENTATION, UPRIGHT) == UPRIGHT
+        upright = _orientation(image) == UPRIGHT
         plain = image.mode in {"RGB", "L"} and upright and _kind(path, PHOTOS) in PLAIN
         return *image.size, plain
 
@@ -97,7 +91,7 @@ def png(image: "Image", parameters: dict[str, Any] | None = None) -> bytes:
     """*image* as a PNG file, with *parameters* in its metadata."""
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=PNG_EFFORT)
-    return with_parameters(file.getvalue(), parameters) if parameters else file.getvalue()
+    return png_notes.with_parameters(file.getvalue(), parameters) if parameters else file.getvalue()
 
 
 def recoded(data: bytes, form: str, *, quality: int | None, max_pixels: int) -> bytes:
@@ -111,40 +105,6 @@ def recoded(data: bytes, form: str, *, quality: int | None, max_pixels: int) -> 
     file = io.BytesIO()
     image.save(file, FORMATS[media_type], quality=quality or USUAL_QUALITY)
     return file.getvalue()
-
-
-def with_parameters(data: bytes, parameters: dict[str, Any]) -> bytes:
-    """The PNG file *data* with *parameters* in its metadata: the iTXt chunk `parameters`, in JSON.
-
-    No pixel is touched. Source: PNG specification, third edition, 11.3.3.4.
-    """
-    body = b"iTXt" + KEYWORD + b"\0\0\0\0\0" + orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:PNG_HEAD_END] + chunk + data[PNG_HEAD_END:]
-
-
-def parameters(source: bytes | Path) -> dict[str, Any] | None:
-    """What `with_parameters` put into a PNG file; None where nothing is, and for what is no PNG."""
-    data = source.read_bytes() if isinstance(source, Path) else source
-    wanted = KEYWORD + b"\0\0\0\0\0"
-    at = len(PNG_MARK) if data.startswith(PNG_MARK) else len(data)
-    while at + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        body = data[at + 8 : at + 8 + min(length, LONGEST_NOTE)]
-        if kind == b"iTXt" and body.startswith(wanted):
-            return _note(body[len(wanted) :])
-        if kind == b"IDAT":
-            return None
-        at += 12 + length
-    return None
-
-
-def _note(text: bytes) -> dict[str, Any] | None:
-    try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
 
 
 @contextmanager
@@ -207,23 +167,60 @@ def _judge(image: "Image", max_pixels: int, field: str) -> None:
         )
 
 
-def _upright(image: "Image") -> "Image":
-    from PIL import ImageOps
+def _orientation(image: "Image") -> Any:
+    """How *image* stands by its EXIF; upright where that says nothing that makes sense."""
+    try:
+        return image.getexif().get(ORIENTATION, UPRIGHT)
+    except Exception:  # noqa: BLE001 - Pillow raises whatever broken tags lead to, and the picture itself may be whole
+        return UPRIGHT
 
-    return ImageOps.exif_transpose(image)
+
+def _upright(image: "Image") -> "Image":
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turn = turns.get(_orientation(image))
+    if turn is None:
+        return image
+    upright = image.transpose(turn)
+    for told in STANDING:
+        upright.info.pop(told, None)
+    return upright
 
 
 def _flat(image: "Image") -> "Image":
     """*image* as RGB of 8 bits."""
     from PIL import Image
 
-    if image.mode.startswith(("I", "F")):
+    if image.mode == "RGB" and not image.has_transparency_data:
+        image.load()
+        return image
+    flat = Image.new("RGB", image.size)
+    rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        flat.paste(_flat_strip(strip), (0, top))
+    return flat
+
+
+def _flat_strip(strip: "Image") -> "Image":
+    from PIL import Image
+
+    if strip.mode.startswith(("I", "F")):
         # The upper byte of two: Pillow would cut at 255 instead.
-        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-    if image.has_transparency_data:
-        over = image.convert("RGBA")
+        strip = strip.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    if strip.has_transparency_data:
+        over = strip.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
-    return image.convert("RGB")
+    return strip.convert("RGB")
 
 
 def _too_many_pixels(field: str, max_pixels: int) -> Invalid:

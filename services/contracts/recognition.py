@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -71,34 +72,60 @@ class DetectResult(BaseModel):
     height: int
 
 
-class Labelled(ABC):
-    """A model with names for what it knows."""
+@dataclass(slots=True)
+class Prepared:
+    """A picture as its model takes it: arrays with a first axis of one, and the upright picture's size."""
+
+    arrays: dict[str, Any]
+    width: int
+    height: int
+    threshold: float = 0.0
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What must be the same for two to be stacked."""
+        return tuple((name, array.shape) for name, array in sorted(self.arrays.items()))
+
+    @property
+    def pixels(self) -> int:
+        """How many the model sees."""
+        return int(self.arrays["pixel_values"].shape[-1] * self.arrays["pixel_values"].shape[-2])
+
+
+class VisionModel(ABC):
+    """A model that looks at pictures, with names for what it knows.
+
+    A picture is prepared first, so that only what the model takes of it waits for its turn.
+    """
 
     @property
     @abstractmethod
     def labels(self) -> list[str]:
         """The model's own names of its classes, by their numbers."""
 
+    @abstractmethod
+    def prepare(self, image: "Image") -> Prepared:
+        """*image*, upright and RGB, as the model takes it; safe from many threads. Raises Invalid for a strip."""
 
-class ImageClassifier(Labelled):
+
+class ImageClassifier(VisionModel):
     """Something that tells what a picture shows."""
 
     @abstractmethod
-    def classify(self, image: "Image", *, top_k: int, owner: str) -> list[Classification]:
-        """The *top_k* likeliest classes of *image*, upright and RGB; fewer when the model has fewer.
+    def classify(self, picture: Prepared, *, top_k: int, owner: str) -> list[Classification]:
+        """The *top_k* likeliest classes of *picture*; fewer when the model has fewer.
 
         Safe from many threads at once: those who come together are computed together, and *owner*s take turns.
-        Raises Busy when too many wait, Cancelled when the caller left, Invalid for a picture that the model
-        cannot take, Unavailable without memory.
+        Raises Busy when too many wait, Cancelled when the caller left, Unavailable without memory.
         """
 
 
-class ObjectDetector(Labelled):
+class ObjectDetector(VisionModel):
     """Something that tells what is where on a picture."""
 
     @abstractmethod
-    def detect(self, image: "Image", *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:
-        """What is on *image*, upright and RGB: all that is surer than *threshold*, the surest first.
+    def detect(self, picture: Prepared, *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:
+        """What is on *picture*: all that is surer than *threshold*, the surest first.
 
         *labels* are the model's own; none means all. Boxes lie within the picture. Threads and errors as with
         `ImageClassifier.classify`.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
-from services import face_store, filetypes, pictures, routes
+from services import face_store, filetypes, routes, sent_pictures
 from services.catalog import LOCAL
 from services.compute.registry import function
 from services.contracts.accounts import Identity
@@ -52,13 +52,12 @@ def detect(request: FaceRequest, *, services: "Services") -> DetectFacesResult:
     Invalid for the picture, Busy when too many wait.
     """
     with _opened(request, services) as (row, engine):
-        image = pictures.read_sent(request.image, services=services)
-        seen = engine.find(image, measure=False, owner=request.owner)
+        seen, width, height = _found(request, engine, services, measure=False)
     faces = [
         DetectedFace(face_id=f"face_{number:03}", confidence=face.confidence, bbox=face.bbox, landmarks=face.landmarks)
         for number, face in enumerate(seen, 1)
     ]
-    return DetectFacesResult(faces=faces, model=row.id, width=image.width, height=image.height)
+    return DetectFacesResult(faces=faces, model=row.id, width=width, height=height)
 
 
 @function(needs_engine=True, lane="gpu")
@@ -68,7 +67,7 @@ def register(request: RegisterRequest, *, services: "Services") -> RegisterResul
     Raises as `detect`, Invalid when there is not one face alone, and NotFound for a `face_id` that is gone.
     """
     with _opened(request, services) as (row, engine):
-        seen = engine.find(pictures.read_sent(request.image, services=services), measure=True, owner=request.owner)
+        seen, _, _ = _found(request, engine, services, measure=True)
     face = _only(seen)
     photo = NewPhoto(request.owner, request.name, request.face_id, _model(row, engine), face.embedding)
     registered = _keep(photo, request, services) if services.settings.face_keep_photos else _add(photo, services)
@@ -79,10 +78,17 @@ def register(request: RegisterRequest, *, services: "Services") -> RegisterResul
 def recognize(request: RecognizeRequest, *, services: "Services") -> RecognizeResult:
     """Whose faces are on a picture, among those whom the owner registered. Raises as `detect`."""
     with _opened(request, services) as (row, engine):
-        image = pictures.read_sent(request.image, services=services)
-        seen = engine.find(image, measure=True, owner=request.owner)
+        seen, width, height = _found(request, engine, services, measure=True)
         faces = _recognized(seen, request, _model(row, engine), engine, services)
-    return RecognizeResult(faces=faces, model=row.id, width=image.width, height=image.height)
+    return RecognizeResult(faces=faces, model=row.id, width=width, height=height)
+
+
+def _found(
+    request: FaceRequest, engine: FaceFinder, services: "Services", *, measure: bool
+) -> tuple[list[SeenFace], int, int]:
+    """The faces on the picture, which itself is gone when this returns, and its width and height."""
+    with sent_pictures.opened(request.image, owner=request.owner, services=services) as image:
+        return engine.find(image, measure=measure, owner=request.owner), *image.size
 
 
 def list_(query: PersonsQuery, *, services: "Services", identity: Identity) -> PersonsView:

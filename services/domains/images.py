@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from services import VERSION, generation, history, pictures
+from services import VERSION, generation, history, pictures, png_notes
 from services.catalog import Route
 from services.compute.progress import SILENT, Job
 from services.compute.registry import function
@@ -78,7 +78,7 @@ def _keep(
         ) from error
     if media_type == "image/png":
         own = {"prompt": request.prompt, "width": width, "height": height, "seed": picture.seed, "n": 1}
-        data = pictures.with_parameters(data, result.parameters | own | _made_by(result))
+        data = png_notes.with_parameters(data, result.parameters | own | _made_by(result))
     file = batch.add(data, "images", SUFFIXES.get(media_type, ".bmp"))
     return ImageFile(
         name=file.name,

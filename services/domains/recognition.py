@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from services import labels, pictures, routes
+from services import labels, routes, sent_pictures
 from services.catalog import LOCAL
 from services.compute.registry import function
 from services.contracts.models import Ability, CatalogRow
@@ -17,6 +17,8 @@ from services.contracts.recognition import (
     ImageClassifier,
     LookRequest,
     ObjectDetector,
+    Prepared,
+    VisionModel,
 )
 from services.engines.base import Engine
 from services.errors import Invalid, NotFound
@@ -38,8 +40,7 @@ def classify(request: ClassifyRequest, *, services: "Services") -> ClassifyResul
     """
     with _opened(request, "image-classification", services) as (row, engine):
         assert isinstance(engine, ImageClassifier)
-        image = pictures.read_sent(request.image, services=services)
-        found = engine.classify(image, top_k=request.top_k, owner=request.owner)
+        found = engine.classify(_prepared(request, engine, services), top_k=request.top_k, owner=request.owner)
     if is_trained(row):
         services.trained.note_use(row.id)
     for each in found:
@@ -53,11 +54,17 @@ def detect(request: DetectRequest, *, services: "Services") -> DetectResult:
     with _opened(request, "object-detection", services) as (row, engine):
         assert isinstance(engine, ObjectDetector)
         wanted = own_labels(request.labels, engine)
-        image = pictures.read_sent(request.image, services=services)
-        found = engine.detect(image, threshold=request.threshold, labels=wanted, owner=request.owner)
+        picture = _prepared(request, engine, services)
+        found = engine.detect(picture, threshold=request.threshold, labels=wanted, owner=request.owner)
     for each in found:
         each.label = labels.in_language(each.label, request.language)
-    return DetectResult(detections=found, model=row.id, width=image.width, height=image.height)
+    return DetectResult(detections=found, model=row.id, width=picture.width, height=picture.height)
+
+
+def _prepared(request: LookRequest, engine: VisionModel, services: "Services") -> Prepared:
+    """What *engine* takes of the picture, which itself is gone when this returns."""
+    with sent_pictures.opened(request.image, owner=request.owner, services=services) as image:
+        return engine.prepare(image)
 
 
 def own_labels(names: list[str], engine: ObjectDetector) -> list[str]:

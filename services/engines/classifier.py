@@ -3,12 +3,11 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from services.contracts.models import Ability
-from services.contracts.recognition import Classification, ImageClassifier
-from services.engines.vision import Prepared, VisionEngine
+from services.contracts.recognition import Classification, ImageClassifier, Prepared
+from services.engines.vision import VisionEngine
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
     Scores = np.ndarray[Any, Any]
 
@@ -23,8 +22,8 @@ class Classifier(VisionEngine["Scores"], ImageClassifier):
     word: ClassVar[str] = "ForImageClassification"
     abilities: ClassVar[list[Ability]] = ["image-classification", "training"]
 
-    def classify(self, image: "Image", *, top_k: int, owner: str) -> list[Classification]:
-        scores = self._see(image, owner=owner)
+    def classify(self, picture: Prepared, *, top_k: int, owner: str) -> list[Classification]:
+        scores = self._batches.do(picture, owner=owner)
         # A stable order: of equals the one that the model names first.
         best = (-scores).argsort(kind="stable")[:top_k]
         return [

@@ -5,15 +5,12 @@ outputs, so that boxes are those that transformers gives.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from services.contracts.models import Ability
-from services.contracts.recognition import Detection, ObjectDetector
-from services.engines.vision import Prepared, VisionEngine
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from services.contracts.recognition import Detection, ObjectDetector, Prepared
+from services.engines.vision import VisionEngine
 
 CONFIDENCE_DIGITS = 6
 # Hundredths of a pixel: less than any model knows.
@@ -37,12 +34,14 @@ class Detector(VisionEngine[Found], ObjectDetector):
     word: ClassVar[str] = "ForObjectDetection"
     abilities: ClassVar[list[Ability]] = ["object-detection"]
 
-    def detect(self, image: "Image", *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:
-        found = self._see(image, owner=owner, threshold=threshold)
+    def detect(self, picture: Prepared, *, threshold: float, labels: Sequence[str] = (), owner: str) -> list[Detection]:
+        found = self._batches.do(replace(picture, threshold=threshold), owner=owner)
         wanted = {number for number, label in enumerate(self._labels) if not labels or label in labels}
         seen = [
             Detection(
-                label=self._labels[label], confidence=round(score, CONFIDENCE_DIGITS), bbox=_within(box, *image.size)
+                label=self._labels[label],
+                confidence=round(score, CONFIDENCE_DIGITS),
+                bbox=_within(box, picture.width, picture.height),
             )
             for score, label, box in zip(found.scores, found.labels, found.boxes, strict=True)
             if label in wanted and score > threshold

@@ -8,11 +8,11 @@ Source: huggingface/transformers 5.23, the PIL image processors.
 import gc
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from services.compute.batches import Batches, Crew
 from services.contracts.models import Ability, CatalogRow
+from services.contracts.recognition import Prepared
 from services.engines.base import Engine
 from services.engines.folders import ModelFolder
 from services.errors import Invalid, ServiceError, Unavailable
@@ -32,25 +32,6 @@ MOST_PIXELS_A_PASS = {"cuda": 8_000_000, "cpu": 4 * 256 * 256}
 MOST_A_CORE = 2
 # Processors that keep the shape of a picture would make a strip of it that fills the memory.
 LONGEST_SHAPE = 100
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A picture as its model takes it: arrays with a first axis of one, and its size before."""
-
-    arrays: dict[str, Any]
-    width: int
-    height: int
-    threshold: float = 0.0
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What must be the same for two to be stacked."""
-        return tuple((name, array.shape) for name, array in sorted(self.arrays.items()))
-
-    @property
-    def pixels(self) -> int:
-        return int(self.arrays["pixel_values"].shape[-1] * self.arrays["pixel_values"].shape[-2])
 
 
 class VisionEngine(Engine, Generic[Seen]):
@@ -110,12 +91,11 @@ class VisionEngine(Engine, Generic[Seen]):
     def _read(self, outputs: Any, looks: list[Prepared]) -> list[Seen]:
         """What the model saw on each picture of one pass, in their order."""
 
-    def prepare(self, image: "Image", threshold: float = 0.0) -> Prepared:
-        """*image* as the model takes it. Raises Invalid for a strip."""
+    def prepare(self, image: "Image") -> Prepared:
         if max(image.size) > LONGEST_SHAPE * min(image.size):
             raise _too_long()
         arrays = dict(self._processor(image, return_tensors="np"))
-        return Prepared(arrays, *image.size, threshold)
+        return Prepared(arrays, *image.size)
 
     def look(self, looks: list[Prepared]) -> list[Seen | Exception]:
         """What the model sees on each of *looks*, in the calling thread; those of one shape go together."""
@@ -123,10 +103,6 @@ class VisionEngine(Engine, Generic[Seen]):
         for numbers in self._passes(looks):
             found.update(zip(numbers, self._pass([looks[number] for number in numbers]), strict=True))
         return [found[number] for number in range(len(looks))]
-
-    def _see(self, image: "Image", *, owner: str, threshold: float = 0.0) -> Seen:
-        """What the model sees on *image*, looked at with others'. Raises what `Batches.do` raises, and Invalid."""
-        return self._batches.do(self.prepare(image, threshold), owner=owner)
 
     def _open(self, loader: Any, **options: Any) -> Any:
         try:

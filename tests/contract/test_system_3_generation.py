@@ -14,7 +14,7 @@ import pytest
 import requests
 from PIL import Image
 
-from services import pictures
+from services import png_notes
 from services.contracts.models import Manifest
 from tests.fakes import samples
 from tests.fakes.vendor import VendorFake
@@ -105,7 +105,7 @@ def upload(**fields: str) -> dict[str, Any]:
 def told(picture: bytes, tmp_path: Path) -> dict[str, Any]:
     """How the picture says that it was made."""
     (tmp_path / "picture.png").write_bytes(picture)
-    return pictures.parameters(tmp_path / "picture.png") or {}
+    return png_notes.parameters(tmp_path / "picture.png") or {}
 
 
 def test_a_picture_from_words(server: LiveServer, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from contextlib import suppress
@@ -9,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from services import pictures
-from services.errors import Invalid, UnsupportedMedia
+from services import pictures, png_notes
+from services.errors import Busy, Invalid, UnsupportedMedia
+from services.settings import ROOT
 
 MOST = 50_000_000
 
@@ -39,7 +42,7 @@ def png_of_zeros(width: int, height: int) -> bytes:
     rows = zlib.compressobj(9)
     packed = b"".join(rows.compress(bytes(width // 8 + 1)) for _ in range(height)) + rows.flush()
     head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return pictures.PNG_MARK + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
+    return png_notes.PNG_MARK + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
 
 
 def read(data: bytes) -> Image.Image:
@@ -177,31 +180,86 @@ def test_what_few_providers_take_is_sent_on_as_png(data: bytes) -> None:
     assert read(checked.data).size == (checked.width, checked.height) == (40, 30)
 
 
-# Parameters in a PNG
-
-NOTE = {"prompt": '海边的日落 \0 "quoted"', "seed": 2**53 - 1, "guidance_scale": 7.5, "width": None}
-
-
-def test_parameters_are_read_back(tmp_path: Path) -> None:
-    file = tmp_path / "a.png"
-    file.write_bytes(pictures.png(photo(), NOTE))
-    assert pictures.parameters(file) == NOTE
-    assert pictures.parameters(file.read_bytes()) == NOTE
+SHORT, WORDS, FLOAT = 3, 2, 11
+WIDTH, LENGTH = 0x0100, 0x0101
 
 
-def test_parameters_touch_no_pixel() -> None:
-    image = Image.effect_noise((50, 50), 60).convert("RGB")
-    assert read(pictures.png(image, NOTE)).tobytes() == image.tobytes()
+def stood(image: Image.Image, *tags: tuple[int, int, bytes]) -> bytes:
+    """*image* as JPEG with EXIF *tags*: number, type, and a value of four bytes."""
+    rows = b"".join(
+        struct.pack("<HHI4s", tag, kind, 4 if kind == WORDS else 1, value.ljust(4, b"\0")) for tag, kind, value in tags
+    )
+    head = b"Exif\0\0II*\0\x08\0\0\0"
+    return saved(image, "JPEG", exif=head + struct.pack("<H", len(tags)) + rows + bytes(4), quality=95)
 
 
-def test_other_programs_read_the_parameters() -> None:
-    with Image.open(io.BytesIO(pictures.png(photo(), {"prompt": "日落"}))) as image:
-        image.load()
-        assert image.text["parameters"] == '{"prompt":"日落"}'
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_turns_it(orientation: int) -> None:
+    image = Image.effect_noise((24, 16), 90).convert("RGB")
+    data = stood(image, (pictures.ORIENTATION, SHORT, bytes([orientation])))
+    with Image.open(io.BytesIO(data)) as saved_image:
+        assert read(data).tobytes() == ImageOps.exif_transpose(saved_image).tobytes()
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x89PNG\r\n\x1a\n", saved(photo()), saved(photo(), "JPEG"), pictures.png(photo(), NOTE)[:60]]
+    ("orientation", "more", "size"),
+    [
+        ((SHORT, b"\x06"), [(WIDTH, WORDS, b"abc")], (30, 40)),
+        ((SHORT, b"\x06"), [(LENGTH, FLOAT, struct.pack("<f", 30.5))], (30, 40)),
+        ((SHORT, b"\0"), [], (40, 30)),
+        ((SHORT, b"\x63"), [], (40, 30)),
+        ((WORDS, b"up"), [], (40, 30)),
+    ],
 )
-def test_a_file_without_parameters(data: bytes) -> None:
-    assert pictures.parameters(data) is None
+def test_a_whole_photo_with_odd_tags_is_read(
+    orientation: tuple[int, bytes], more: list[tuple[int, int, bytes]], size: tuple[int, int]
+) -> None:
+    data = stood(photo(), *sorted([*more, (pictures.ORIENTATION, *orientation)]))
+    assert read(data).size == size
+    checked = pictures.check(data, max_pixels=MOST)
+    assert (checked.width, checked.height) == size
+
+
+def test_tags_of_garbage_are_passed_over() -> None:
+    assert read(saved(photo(), "JPEG", exif=b"Exif\0\0" + b"\xff" * 40)).size == (40, 30)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "I;16", "1"])
+def test_strips_are_no_different_from_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.effect_noise((50, 41), 80)
+    if mode == "RGBA":
+        image = Image.merge("RGBA", [image, image.rotate(90), image.rotate(180), image.rotate(45)])
+    elif mode == "I;16":
+        image = Image.frombytes("I;16", (50, 41), bytes(range(256)) * 17, "raw", "I;16")
+    else:
+        image = image.convert(mode)
+    data = saved(image, "JPEG" if mode == "CMYK" else "PNG")
+    whole = read(data).tobytes()
+    monkeypatch.setattr(pictures, "STRIP_PIXELS", 120)
+    assert read(data).tobytes() == whole
+
+
+def test_a_large_picture_takes_its_memory_once_and_a_little(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.new("RGBA", (5000, 5000), (255, 0, 0, 120)).save(file)
+    code = (
+        "import pathlib, resource, sys; from PIL import Image; from services import pictures;"
+        "pictures.read(pictures.png(Image.new('RGB', (9, 9))), max_pixels=100);"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "image = pictures.read(pathlib.Path(sys.argv[1]), max_pixels=10**8);"
+        "assert image.getpixel((4000, 4000)) == (255, 135, 135);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    told = subprocess.run([sys.executable, "-c", code, file], check=True, capture_output=True, timeout=120, cwd=ROOT)
+    # A hundred megabytes of four channels, a hundred of three (Pillow keeps four bytes a pixel), and a strip.
+    assert int(told.stdout) < 240 * 1024
+
+
+def test_who_admits_is_told_before_a_pixel_is_decoded() -> None:
+    def refuse(pixels: int) -> None:
+        raise Busy("Too many.", "过多。", retry_after_seconds=pixels)
+
+    broken = saved(Image.effect_noise((200, 200), 80), "PNG")[:-2000]
+    with pytest.raises(Busy) as told:
+        pictures.read(broken, max_pixels=MOST, admit=refuse)
+    assert told.value.retry_after_seconds == 40_000

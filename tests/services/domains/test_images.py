@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services import generation, pictures
+from services import generation, png_notes
 from services.assemble import Services
 from services.compute.progress import Job
 from services.contracts.images import ImageRequest, ImageResult
@@ -69,7 +69,7 @@ def test_a_picture_is_kept_under_its_owner(services: Services) -> None:
 
 def test_the_picture_says_how_it_was_made(services: Services) -> None:
     result = generate(services, prompt="海边的日落", seed=7, n=2)
-    told = [pictures.parameters(services.files.find(file.name).path) for file in result.files]
+    told = [png_notes.parameters(services.files.find(file.name).path) for file in result.files]
     assert [note["seed"] for note in told if note] == [7, 8]
     assert told[0] == {
         "prompt": "海边的日落",
@@ -87,7 +87,7 @@ def test_the_picture_says_how_it_was_made(services: Services) -> None:
 
 def test_the_same_parameters_make_the_same_picture(services: Services) -> None:
     first = services.files.find(generate(services, width=64, height=64).files[0].name)
-    note = pictures.parameters(first.path)
+    note = png_notes.parameters(first.path)
     assert note
     asked = {name: value for name, value in note.items() if name in ImageRequest.model_fields}
     again = generate(services, **asked)

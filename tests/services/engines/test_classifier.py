@@ -34,7 +34,7 @@ def photo(name: str) -> Image.Image:
 
 
 def classify(engine: Classifier, name: str, top_k: int = 5) -> list[Classification]:
-    return engine.classify(photo(name), top_k=top_k, owner="ann")
+    return engine.classify(engine.prepare(photo(name)), top_k=top_k, owner="ann")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_many_at_once_get_what_each_gets_alone(engine: Classifier) -> None:
     together: dict[int, Classification] = {}
 
     def ask(number: int, name: str) -> None:
-        together[number] = engine.classify(photo(name), top_k=1, owner=name)[0]
+        together[number] = engine.classify(engine.prepare(photo(name)), top_k=1, owner=name)[0]
 
     threads = [threading.Thread(target=ask, args=each) for each in enumerate(names)]
     for thread in threads:
@@ -87,12 +87,12 @@ def test_many_at_once_get_what_each_gets_alone(engine: Classifier) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (300, 4)])
 def test_a_picture_of_any_size_is_looked_at(engine: Classifier, size: tuple[int, int]) -> None:
-    assert len(engine.classify(Image.new("RGB", size, "red"), top_k=5, owner="ann")) == 5
+    assert len(engine.classify(engine.prepare(Image.new("RGB", size, "red")), top_k=5, owner="ann")) == 5
 
 
 def test_a_strip_is_refused_before_it_fills_the_memory(engine: Classifier) -> None:
     with pytest.raises(Invalid) as caught:
-        engine.classify(Image.new("RGB", (40_000, 1)), top_k=5, owner="ann")
+        engine.prepare(Image.new("RGB", (40_000, 1)))
     assert caught.value.details == {"field": "image", "reason": "too_long"}
 
 

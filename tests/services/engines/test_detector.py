@@ -59,6 +59,10 @@ def direct(folder: Path, image: Image.Image, threshold: float) -> list[tuple[str
     return [(model.config.id2label[label], score, box) for label, score, box in rows]
 
 
+def detect(engine: Detector, image: Image.Image, owner: str = "ann", **asked: Any) -> list[Detection]:
+    return engine.detect(engine.prepare(image), owner=owner, **asked)
+
+
 def plain(found: list[Detection]) -> list[tuple[Any, ...]]:
     return sorted((each.label, *(round(value) for value in each.bbox)) for each in found)
 
@@ -66,7 +70,7 @@ def plain(found: list[Detection]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("name", REAL)
 def test_boxes_are_those_of_transformers(engine: Open, vision_models: Path, name: str) -> None:
     image = photo()
-    found = engine(name).detect(image, threshold=0.0, owner="ann")
+    found = detect(engine(name), image, threshold=0.0)
     expected = direct(vision_models / name, image, 0.0)
     assert len(found) == len(expected) > 0
     for one, (label, score, box) in zip(found, sorted(expected, key=lambda row: -round(row[1], 6)), strict=True):
@@ -79,12 +83,12 @@ def test_boxes_are_those_of_transformers(engine: Open, vision_models: Path, name
 def test_many_at_once_find_what_each_finds_alone(engine: Open, name: str) -> None:
     # Three sizes of input at least, which must not be mixed, and each with its own threshold.
     asked = [(photo("chelsea", size), threshold) for size in ((160, 96), (96, 160), (64, 64)) for threshold in (0, 0.3)]
-    alone = [engine(name).detect(image, threshold=threshold, owner="ann") for image, threshold in asked]
+    alone = [detect(engine(name), image, threshold=threshold) for image, threshold in asked]
     together: dict[int, list[Detection]] = {}
 
     def ask(number: int) -> None:
         image, threshold = asked[number]
-        together[number] = engine(name).detect(image, threshold=threshold, owner=str(number))
+        together[number] = detect(engine(name), image, threshold=threshold, owner=str(number))
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(asked))]
     for thread in threads:
@@ -103,9 +107,9 @@ def test_weights_in_halves_are_as_good(settings: Settings, tmp_path: Path, engin
     row = next(row for row in detector_rows() if row.id == "hand-set")
     halves = Detector(row, tmp_path, settings.model_copy(update={"cpu_threads": 1}))
     halves.load()
-    found = halves.detect(photo(), threshold=0.5, owner="ann")
+    found = halves.detect(halves.prepare(photo()), threshold=0.5, owner="ann")
     halves.unload()
-    whole = engine("hand-set").detect(photo(), threshold=0.5, owner="ann")
+    whole = detect(engine("hand-set"), photo(), threshold=0.5)
     assert [each.label for each in found] == [each.label for each in whole]
     for one, other in zip(found, whole, strict=True):
         assert one.bbox == pytest.approx(other.bbox, abs=0.5)
@@ -125,7 +129,7 @@ def hand_set_boxes(width: int, height: int) -> list[tuple[str, tuple[float, ...]
 
 @pytest.mark.parametrize("size", [(200, 100), (100, 200), (64, 64), (333, 77)])
 def test_boxes_are_in_pixels_and_the_surest_comes_first(engine: Open, size: tuple[int, int]) -> None:
-    found = engine("hand-set").detect(Image.new("RGB", size), threshold=0.5, owner="ann")
+    found = detect(engine("hand-set"), Image.new("RGB", size), threshold=0.5)
     expected = hand_set_boxes(*size)
     assert [each.label for each in found] == [label for label, _ in expected] == ["person", "traffic light", "cat"]
     for each, (_, box) in zip(found, expected, strict=True):
@@ -135,11 +139,11 @@ def test_boxes_are_in_pixels_and_the_surest_comes_first(engine: Open, size: tupl
 
 @pytest.mark.parametrize(("threshold", "count"), [(0.0, 3), (0.8, 2), (0.94, 1), (1.0, 0)])
 def test_only_what_is_surer_than_the_threshold(engine: Open, threshold: float, count: int) -> None:
-    assert len(engine("hand-set").detect(Image.new("RGB", (9, 9)), threshold=threshold, owner="ann")) == count
+    assert len(detect(engine("hand-set"), Image.new("RGB", (9, 9)), threshold=threshold)) == count
 
 
 def test_only_the_labels_that_are_wanted(engine: Open) -> None:
-    found = engine("hand-set").detect(Image.new("RGB", (9, 9)), threshold=0.0, labels=["cat", "person"], owner="ann")
+    found = detect(engine("hand-set"), Image.new("RGB", (9, 9)), threshold=0.0, labels=["cat", "person"])
     assert [each.label for each in found] == ["person", "cat"]
 
 
@@ -158,13 +162,13 @@ def middle(found: list[Detection]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("at", [(60, 60), (200, 60), (60, 200), (128, 128)])
 def test_a_box_is_where_the_thing_is(engine: Open, at: tuple[int, int]) -> None:
-    found = engine("spot-finder").detect(spot(at, (256, 256)), threshold=0.5, owner="ann")
+    found = detect(engine("spot-finder"), spot(at, (256, 256)), threshold=0.5)
     assert len(found) == 1
     assert middle(found) == pytest.approx(at, abs=SPOT / 2)
 
 
 def test_it_is_there_on_a_picture_that_is_not_square(engine: Open) -> None:
-    found = engine("spot-finder").detect(spot((400, 60), (512, 256)), threshold=0.5, owner="ann")
+    found = detect(engine("spot-finder"), spot((400, 60), (512, 256)), threshold=0.5)
     assert middle(found) == pytest.approx((400, 60), abs=SPOT)
 
 
@@ -175,5 +179,5 @@ def test_it_is_there_on_a_photo_that_lies_on_its_side(engine: Open) -> None:
     upright.transpose(Image.Transpose.ROTATE_270).save(file, "PNG", exif=exif)
     image = pictures.read(file.getvalue(), max_pixels=10**6)
     assert image.size == (512, 256)
-    found = engine("spot-finder").detect(image, threshold=0.5, owner="ann")
+    found = detect(engine("spot-finder"), image, threshold=0.5)
     assert middle(found) == pytest.approx((400, 60), abs=SPOT)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services import films, generation, pictures
+from services import films, generation, pictures, png_notes
 from services.assemble import Services
 from services.compute.progress import SILENT, Job
 from services.contracts.images import ImageRequest, ImageResult, PaintedPictures, SourcePicture
@@ -310,14 +310,14 @@ def test_the_kept_picture_is_the_one_that_was_painted(tiny_services: Services, e
     result = generate(tiny_services, seed=11)
     kept = tiny_services.files.find(result.files[0].name).path
     assert np.array_equal(pixels(kept.read_bytes()), pixels(paint(engine("tiny-sd"), seed=11).pictures[0].data))
-    note = pictures.parameters(kept)
+    note = png_notes.parameters(kept)
     assert note and (note["seed"], note["num_inference_steps"], note["guidance_scale"]) == (11, 3, 7.5)
     assert (result.model, result.provider) == ("tiny-sd", "local")
 
 
 def test_its_parameters_make_the_picture_again(tiny_services: Services) -> None:
     first = tiny_services.files.find(generate(tiny_services, seed=None, num_inference_steps=4).files[0].name).path
-    note = pictures.parameters(first)
+    note = png_notes.parameters(first)
     assert note and note["num_inference_steps"] == 4
     asked = {name: value for name, value in note.items() if name in ImageRequest.model_fields}
     again = generate(tiny_services, **asked)

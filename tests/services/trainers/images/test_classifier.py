@@ -88,7 +88,7 @@ def answers(folder: Path, images: list[Image.Image]) -> list[str]:
     engine = Classifier(row, folder, SETTINGS)
     engine.load()
     try:
-        return [engine.classify(image, top_k=3, owner="lin")[0].label for image in images]
+        return [engine.classify(engine.prepare(image), top_k=3, owner="lin")[0].label for image in images]
     finally:
         engine.unload()
 
