@@ -23,6 +23,7 @@ CATALOG_FILE = ROOT / "models" / "catalog.toml"
 MANIFEST = "polymath.json"
 LOCAL = "local"
 LONGEST_NAME = 256
+MODELS = "models/"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ class Catalog:
     def look_up(self, name: str) -> CatalogRow | None:
         """The row called *name*, by id or alias, or None."""
         return self._by_name.get(name) or self._all.others.get(name)
+
+    def at_path(self, name: str) -> CatalogRow | None:
+        """The local row whose folder *name* is, as people write it: `models/x`, `/models/x` or `./models/x`."""
+        told = name.removeprefix("./").removeprefix("/").removesuffix("/")
+        if not told.startswith(MODELS):
+            return None
+        return next((row for row in self._all.rows if row.local and told == path_name(row)), None)
 
     def rows(self, ability: Ability | None = None) -> list[CatalogRow]:
         """Every row in the file's order and then the others, or those with *ability*."""
@@ -121,7 +129,7 @@ class Catalog:
         return Manifest.model_validate_json((self.path(row) / MANIFEST).read_bytes())
 
     def resolve(self, name: str | None, ability: Ability) -> Route:
-        """Who answers for *name*: a catalog id, then `provider/model`, then a vendor's prefix.
+        """Who answers for *name*: a catalog id or local path, then `provider/model`, then a vendor's prefix.
 
         No name takes the setting for *ability*, else the newest installed, else the first provider with a
         key; never demo in silence. Raises NotFound for a model that nobody has, Unavailable for one that is
@@ -132,7 +140,7 @@ class Catalog:
             return self._default(ability)
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise _nobody_has(name[:40])
-        row = self.look_up(name)
+        row = self.look_up(name) or self.at_path(name)
         if row is None:
             route = self._by_provider(name, ability) or _by_prefix(name)
         else:
@@ -213,6 +221,11 @@ class Catalog:
                     raise ValueError(f"{self._file.name}: two models are called {name}")
                 found[name] = row
         return found
+
+
+def path_name(row: CatalogRow) -> str:
+    """Where a local *row* lies, as people are told it."""
+    return f"{MODELS}{row.folder or row.id}"
 
 
 def not_installed(name: str, **details: str) -> Unavailable:

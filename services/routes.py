@@ -23,7 +23,8 @@ TRADES: dict[Ability, set[str]] = {
 def resolve(name: str | None, ability: Ability, *, services: "Services", owner: str) -> Route:
     """Who answers *owner* for *name*.
 
-    After the catalog's ids come the models that *owner* trained: by id, `ft:…` name, path, or what they call it.
+    After the catalog's ids come the models that *owner* trained: by id, `ft:…` name, path, or what they call it;
+    paths of others are the last.
     A stored active configuration serves before the operator's key, and a configuration's name is a
     provider's: `name/model`, or `name` alone for its own model. Raises what `Catalog.resolve` raises.
     """
@@ -35,6 +36,19 @@ def resolve(name: str | None, ability: Ability, *, services: "Services", owner: 
         return trained
     own = services.credentials.of(owner)
     return _by_configuration(name, own, services) or _with_active(services.catalog.resolve(name, ability), own)
+
+
+def local(name: str | None, ability: Ability, *, services: "Services", owner: str) -> CatalogRow:
+    """The row of the local model that *owner* means by *name*. Raises as `resolve`, and NotFound for others."""
+    route = resolve(name, ability, services=services, owner=owner)
+    if route.row is None or route.provider != LOCAL:
+        raise NotFound(
+            "There is no model {name} here that does this; flask models list shows those there are.",
+            "此处没有可用于该功能的模型 {name}，可运行 flask models list 查看。",
+            details={"reason": "model_not_found"},
+            name=repr(route.name),
+        )
+    return route.row
 
 
 def local_row(name: str, services: "Services") -> CatalogRow:

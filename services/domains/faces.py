@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from services import face_store, filetypes, routes, sent_pictures
-from services.catalog import LOCAL
 from services.compute.registry import function
 from services.contracts.accounts import Identity
 from services.contracts.faces import (
@@ -204,15 +203,7 @@ def _model(row: CatalogRow, engine: FaceFinder) -> str:
 @contextmanager
 def _opened(request: FaceRequest, services: "Services") -> Iterator[tuple[CatalogRow, FaceFinder]]:
     """The row and the loaded engine for *request*, loaded at least until the end of the block."""
-    route = routes.resolve(request.model, "face-recognition", services=services, owner=request.owner)
-    row = route.row
-    if row is None or route.provider != LOCAL:
-        raise NotFound(
-            "There is no model {name} here that recognizes faces; flask models list shows those there are.",
-            "此处没有可用于人脸识别的模型 {name}，可运行 flask models list 查看。",
-            details={"reason": "model_not_found"},
-            name=repr(route.name),
-        )
+    row = routes.local(request.model, "face-recognition", services=services, owner=request.owner)
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         assert isinstance(engine, FaceFinder)
         yield row, engine

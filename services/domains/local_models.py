@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services import pulls
-from services.catalog import MANIFEST
+from services.catalog import MANIFEST, path_name
 from services.compute.registry import function
 from services.contracts.accounts import Identity
 from services.contracts.local_models import LocalModelsPage, UnloadRequest, UnloadResult
@@ -96,7 +96,8 @@ def _find(name: str, services: "Services", identity: Identity) -> TrainedModelTa
         found = services.trained.look_up(name, owner=identity.id)
         if found := found or (services.trained.look_up(name, owner=None) if identity.is_admin else None):
             return found
-        if row := next((row for row in _installed(services) if name.lstrip("./") == _path(row)), None):
+        row = services.catalog.at_path(name)
+        if row and not row.bundled and services.catalog.installed(row):
             return row
     raise NotFound(
         "There is no model {name} here; GET /api/v1/models lists those there are.",
@@ -133,7 +134,7 @@ def _installed_card(row: CatalogRow, services: "Services") -> ModelCard:
     return ModelCard(
         id=row.id,
         name=row.name,
-        path=_path(row),
+        path=path_name(row),
         base_model=row.base or row.id,
         created_at=_came_at(row, services),
         size_mb=_size_mb(row, services),
@@ -144,10 +145,6 @@ def _installed_card(row: CatalogRow, services: "Services") -> ModelCard:
         engine=row.engine,
         base_revision=_revision(row, services),
     )
-
-
-def _path(row: CatalogRow) -> str:
-    return f"models/{row.folder or row.id}"
 
 
 def _size_mb(row: CatalogRow, services: "Services") -> float:

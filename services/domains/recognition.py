@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from services import labels, routes, sent_pictures
-from services.catalog import LOCAL
 from services.compute.registry import function
 from services.contracts.models import Ability, CatalogRow
 from services.contracts.recognition import (
@@ -21,7 +20,7 @@ from services.contracts.recognition import (
     VisionModel,
 )
 from services.engines.base import Engine
-from services.errors import Invalid, NotFound
+from services.errors import Invalid
 from services.trained_models import is_trained
 
 if TYPE_CHECKING:
@@ -91,14 +90,6 @@ def _own_label(name: str, engine: ObjectDetector) -> str:
 @contextmanager
 def _opened(request: LookRequest, ability: Ability, services: "Services") -> Iterator[tuple[CatalogRow, Engine]]:
     """The row and the loaded engine for *request*, loaded at least until the end of the block."""
-    route = routes.resolve(request.model, ability, services=services, owner=request.owner)
-    row = route.row
-    if row is None or route.provider != LOCAL:
-        raise NotFound(
-            "There is no model {name} here that does this; flask models list shows those there are.",
-            "此处没有可用于该功能的模型 {name}，可运行 flask models list 查看。",
-            details={"reason": "model_not_found"},
-            name=repr(route.name),
-        )
+    row = routes.local(request.model, ability, services=services, owner=request.owner)
     with services.pool.lease(row, lambda: services.catalog.path(row)) as engine:
         yield row, engine

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from services import routes, sound
-from services.catalog import LOCAL
 from services.compute import child
 from services.compute.progress import SILENT, Job
 from services.compute.registry import Lane, function
@@ -18,7 +17,7 @@ from services.contracts.transcription import (
     TranscriptionResult,
     Word,
 )
-from services.errors import Invalid, NotFound
+from services.errors import Invalid
 from services.sound import SoundFacts, Window
 
 if TYPE_CHECKING:
@@ -41,15 +40,7 @@ def lane(request: TranscriptionRequest, *, services: "Services", owner: str) -> 
 
 def resolve(request: TranscriptionRequest, *, services: "Services", owner: str) -> CatalogRow:
     """The model for *request*. Raises NotFound, or Unavailable where it is not installed."""
-    route = routes.resolve(request.model, "transcription", services=services, owner=owner)
-    if route.row is None or route.provider != LOCAL:
-        raise NotFound(
-            "There is no model {name} here that writes down speech; flask models list shows those there are.",
-            "此处没有可用于语音转录的模型 {name}，可运行 flask models list 查看。",
-            details={"reason": "model_not_found"},
-            name=repr(route.name),
-        )
-    return route.row
+    return routes.local(request.model, "transcription", services=services, owner=owner)
 
 
 @function(lane="cpu", lane_of=lane, needs_engine=True, attempts=2)

@@ -31,6 +31,11 @@ class Engine(ABC):
         self.settings = settings
 
     @property
+    def spent(self) -> bool:
+        """Whether it can never answer again, so that whoever comes next has to load the model anew."""
+        return False
+
+    @property
     def memory_mb(self) -> float:
         """About what the loaded model takes, in MiB: the size of its files unless an engine knows better."""
         files = [self.path] if self.path.is_file() else [file for file in self.path.rglob("*") if file.is_file()]

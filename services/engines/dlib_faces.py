@@ -77,6 +77,10 @@ class DlibFaces(Engine, FaceFinder):
         gc.collect()
 
     @property
+    def spent(self) -> bool:
+        return self._network.replaced
+
+    @property
     def revision(self) -> str:
         return self._revision
 
@@ -150,21 +154,26 @@ def _landmarks(shape: Any, size: tuple[int, int]) -> Landmarks:
     return Landmarks(
         left_eye=_middle(left, size),
         right_eye=_middle(right, size),
-        left_eye_outer=_within(left[0].x, left[0].y, size),
-        left_eye_inner=_within(left[1].x, left[1].y, size),
-        right_eye_inner=_within(right[1].x, right[1].y, size),
-        right_eye_outer=_within(right[0].x, right[0].y, size),
-        nose=_within(nose.x, nose.y, size),
+        left_eye_outer=_pixel(left[0].x, left[0].y, size),
+        left_eye_inner=_pixel(left[1].x, left[1].y, size),
+        right_eye_inner=_pixel(right[1].x, right[1].y, size),
+        right_eye_outer=_pixel(right[0].x, right[0].y, size),
+        nose=_pixel(nose.x, nose.y, size),
     )
 
 
 def _middle(corners: tuple[Any, Any], size: tuple[int, int]) -> Pixel:
     first, second = corners
-    return _within(round((first.x + second.x) / 2), round((first.y + second.y) / 2), size)
+    return _pixel(round((first.x + second.x) / 2), round((first.y + second.y) / 2), size)
+
+
+def _pixel(x: int, y: int, size: tuple[int, int]) -> Pixel:
+    """The pixel itself, or the nearest of the picture: faces at its edge reach beyond it."""
+    return min(max(x, 0), size[0] - 1), min(max(y, 0), size[1] - 1)
 
 
 def _within(x: int, y: int, size: tuple[int, int]) -> Pixel:
-    """The pixel itself, or the nearest of the picture: faces at its edge reach beyond it."""
+    """The corner of a box, which may lie behind the last pixel."""
     return min(max(x, 0), size[0]), min(max(y, 0), size[1])
 
 

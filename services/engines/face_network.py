@@ -41,13 +41,16 @@ class FaceNetwork:
         self._file = file
         self._weights = _identity(file)
         self._process: subprocess.Popen[bytes] | None = None
+        self.replaced = False
+        """Whether other weights were found in the place of the first, so that this one never measures again."""
 
     def start(self) -> None:
         """Start the process and wait until it has the weights. Raises Unavailable.
 
         Weights that were put in the place of the first are not taken: their embeddings would mean something else.
         """
-        if _identity(self._file) != self._weights:
+        self.replaced = _identity(self._file) != self._weights
+        if self.replaced:
             raise _died()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "services.engines.face_network", str(self._file)],

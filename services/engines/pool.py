@@ -37,7 +37,7 @@ class ModelPool:
     """`with pool.lease(row) as engine:` gives a loaded engine.
 
     Idle models leave after `MODEL_IDLE_SECONDS`; when `MODEL_MEMORY_MB` would be exceeded, the least
-    recently used idle ones leave first. Safe from many threads.
+    recently used idle ones leave first. One that is spent leaves at once. Safe from many threads.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -119,9 +119,14 @@ class ModelPool:
         with self._lock:
             slot.users -= 1
             slot.last_used = time.monotonic()
-            if slot.engine is None and not slot.users:
-                self._slots.pop(name, None)
-        if self._settings.model_idle_seconds == 0:
+            spent, was_last = slot.engine is not None and slot.engine.spent, not slot.users
+            if (spent or (slot.engine is None and was_last)) and self._slots.get(name) is slot:
+                del self._slots[name]
+        if spent:
+            # Whoever comes from now on has another; the last of those who had this one lets it go.
+            if was_last:
+                self._unload(name, slot)
+        elif self._settings.model_idle_seconds == 0:
             self.unload(name)
 
     def _load(self, row: CatalogRow, path: Callable[[], Path]) -> Engine:

@@ -164,8 +164,7 @@ def _in_folder(name: str, services: "Services") -> CatalogRow | None:
     label = told.removeprefix("models/")
     if "/" in told and not told.startswith("models/"):
         raise paths.forbidden(name, FIELD)
-    rows = services.catalog.rows()
-    if row := next((row for row in rows if row.local and label == (row.folder or row.id)), None):
+    if row := services.catalog.at_path(f"models/{label}"):
         return row
     folder = paths.inside(services.settings.models_dir, label, field=FIELD)
     if "/" not in label and label != USERS and folder.is_dir():

@@ -73,6 +73,11 @@ def test_the_model_may_be_named(post: Post, field: str) -> None:
     assert [set(each) for each in answer.json["classifications"]] == [{"label", "confidence"}] * 2
 
 
+@pytest.mark.parametrize("before", ["models/", "/models/", "./models/"])
+def test_the_model_may_be_named_by_its_path(post: Post, before: str) -> None:
+    assert post("classify", photograph("chelsea"), model_id=before + CLASSIFIER).json["model"] == CLASSIFIER
+
+
 def test_an_empty_field_is_as_good_as_none(post: Post) -> None:
     answer = post("classify", photograph("chelsea"), model="", model_id="", top_k="")
     assert len(answer.json["classifications"]) == 5

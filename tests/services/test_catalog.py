@@ -206,6 +206,12 @@ def test_flags_go_with_the_model_at_every_door(catalog: Catalog) -> None:
         "a\r\nX-Header: 1",
         "{name}",
         "whisper-base",
+        "models/",
+        "models/nobody",
+        f"models/x/../{CHAT}",
+        f"../models/{CHAT}",
+        f"/etc/models/{CHAT}",
+        f"models//{CHAT}",
     ],
 )
 def test_names_that_nobody_has(catalog: Catalog, name: str) -> None:
@@ -215,7 +221,7 @@ def test_names_that_nobody_has(catalog: Catalog, name: str) -> None:
     assert len(caught.value.say("en")) < 400 and "\r" not in caught.value.say("zh")
 
 
-@pytest.mark.parametrize("name", [CHAT, f"local/{CHAT}"])
+@pytest.mark.parametrize("name", [CHAT, f"local/{CHAT}", f"models/{CHAT}"])
 def test_a_model_that_is_not_installed(catalog: Catalog, name: str) -> None:
     with pytest.raises(Unavailable) as caught:
         catalog.resolve(name, "chat")
@@ -229,7 +235,7 @@ def test_a_model_that_is_not_installed(catalog: Catalog, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [CHAT, f"local/{CHAT}"])
+@pytest.mark.parametrize("name", [CHAT, f"local/{CHAT}", f"models/{CHAT}", f"/models/{CHAT}", f"./models/{CHAT}/"])
 def test_a_model_that_is(catalog: Catalog, install: Callable[..., None], name: str) -> None:
     install(CHAT)
     assert catalog.resolve(name, "chat") == Route(CHAT, "local", CHAT, catalog.find(CHAT).flags, catalog.find(CHAT))

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from services.contracts.faces import SeenFace
 from services.contracts.models import CatalogRow
-from services.engines.dlib_faces import NETWORK, DlibFaces
+from services.engines.dlib_faces import NETWORK, DlibFaces, _landmarks
 from services.engines.face_network import FaceNetwork
 from services.errors import Unavailable
 from services.settings import Settings
@@ -112,7 +112,15 @@ def test_what_reaches_over_the_edge_is_cut(find: Find) -> None:
     for face in find(image, measure=False):
         left, top, right, bottom = face.bbox
         assert 0 <= left < right <= image.width and 0 <= top < bottom <= image.height
-        assert all(0 <= x <= image.width and 0 <= y <= image.height for x, y in face.landmarks.model_dump().values())
+        assert all(0 <= x < image.width and 0 <= y < image.height for x, y in face.landmarks.model_dump().values())
+
+
+def test_points_beyond_the_edge_are_its_last_pixels() -> None:
+    import dlib
+
+    corners = [dlib.point(x, y) for x, y in ((-9, 5), (2, 5), (60, 5), (40, 5), (64, 48))]
+    found = _landmarks(dlib.full_object_detection(dlib.rectangle(0, 0, 64, 48), corners), (64, 48))
+    assert (found.left_eye_outer, found.right_eye_outer, found.nose) == ((0, 5), (60, 5), (63, 47))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (79, 79), (1, 4000), (6000, 1), (640, 480)])
@@ -188,6 +196,7 @@ def test_weights_that_were_exchanged_are_not_taken_by_a_process_that_is_started_
     network.close()
     with pytest.raises(Unavailable):
         network.measure(chips)
+    assert network.replaced
 
 
 def test_weights_that_cannot_be_read_are_told(face_models: Path, tmp_path: Path) -> None:

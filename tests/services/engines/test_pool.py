@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,8 @@ class Gate:
 
     opened: threading.Event
     loads: int = 0
+    spent: list[Engine] = field(default_factory=list)
+    unloaded: list[Engine] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -38,7 +40,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
             assert found.opened.wait(20)
 
         def unload(self) -> None:
-            pass
+            found.unloaded.append(self)
+
+        @property
+        def spent(self) -> bool:
+            return self in found.spent
 
     known = base.all_engines()
     monkeypatch.setitem(known, "slow", Slow)
@@ -89,3 +95,19 @@ def test_models_that_leave_at_once_are_waited_for(settings: Settings, gate: Gate
     gate.opened.set()
     assert lease(pool, 0.0).row == ROW
     assert (gate.loads, pool.loaded()) == (1, [])
+
+
+def test_a_model_that_is_spent_is_loaded_anew_though_others_still_use_it(settings: Settings, gate: Gate) -> None:
+    pool = ModelPool(settings)
+    gate.opened.set()
+    with pool.lease(ROW, lambda: Path("nowhere")) as first:
+        with pool.lease(ROW, lambda: Path("nowhere")) as same:
+            assert same is first
+            gate.spent.append(first)
+        with pool.lease(ROW, lambda: Path("nowhere")) as other:
+            assert other is not first
+        assert gate.unloaded == []
+    assert gate.unloaded == [first] and gate.loads == 2
+    assert lease(pool, None) is other
+    pool.close()
+    assert gate.unloaded == [first, other]
