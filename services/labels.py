@@ -1,6 +1,7 @@
 """Names of what models recognise, in Chinese where one is known: the eighty kinds of things of COCO."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 CHINESE = {
     "person": "人",
@@ -98,10 +99,20 @@ OTHER_NAMES = {
     "cellphone": "cell phone",
 }
 
+# What stands in the lists of models for COCO's numbers that mean nothing.
+GAPS = {"n/a", "__background__", "background"}
 
-def in_language(label: str, language: str) -> str:
-    """The model's own *label*, or its Chinese name where one is known and *language* is `zh`."""
-    return CHINESE.get(_plain(label), label) if language == "zh" else label
+
+@lru_cache(maxsize=64)
+def are_of_coco(labels: tuple[str, ...]) -> bool:
+    """Whether a model's own *labels* are COCO's things, most of them: among others, a kite may be a bird."""
+    named = [label for label in labels if _plain(label) not in GAPS]
+    return 2 * sum(_plain(label) in CHINESE for label in named) > len(named)
+
+
+def in_chinese(label: str) -> str:
+    """The Chinese name of one of COCO's things, or *label* where none is known."""
+    return CHINESE.get(_plain(label), label)
 
 
 def own_label(name: str, labels: Iterable[str]) -> str | None:

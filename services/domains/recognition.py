@@ -42,8 +42,9 @@ def classify(request: ClassifyRequest, *, services: "Services") -> ClassifyResul
         found = engine.classify(_prepared(request, engine, services), top_k=request.top_k, owner=request.owner)
     if is_trained(row):
         services.trained.note_use(row.id)
-    for each in found:
-        each.label = labels.in_language(each.label, request.language)
+    if _in_chinese(request, row, engine):
+        for each in found:
+            each.label = labels.in_chinese(each.label)
     return ClassifyResult(classifications=found, model=row.id)
 
 
@@ -55,8 +56,9 @@ def detect(request: DetectRequest, *, services: "Services") -> DetectResult:
         wanted = own_labels(request.labels, engine)
         picture = _prepared(request, engine, services)
         found = engine.detect(picture, threshold=request.threshold, labels=wanted, owner=request.owner)
-    for each in found:
-        each.label = labels.in_language(each.label, request.language)
+    if _in_chinese(request, row, engine):
+        for each in found:
+            each.label = labels.in_chinese(each.label)
     return DetectResult(detections=found, model=row.id, width=picture.width, height=picture.height)
 
 
@@ -64,6 +66,11 @@ def _prepared(request: LookRequest, engine: VisionModel, services: "Services") -
     """What *engine* takes of the picture, which itself is gone when this returns."""
     with sent_pictures.opened(request.image, owner=request.owner, services=services) as image:
         return engine.prepare(image)
+
+
+def _in_chinese(request: LookRequest, row: CatalogRow, engine: VisionModel) -> bool:
+    """Whether labels are told in Chinese: COCO's are, and what somebody who trained a model named stays so."""
+    return request.language == "zh" and not is_trained(row) and labels.are_of_coco(tuple(engine.labels))
 
 
 def own_labels(names: list[str], engine: ObjectDetector) -> list[str]:

@@ -66,6 +66,14 @@ def test_a_photo_is_classified(post: Post, name: str, label: str) -> None:
     assert answer.json["classifications"][0]["label"] == label
 
 
+def test_a_model_s_own_labels_are_told_in_every_language(post: Post) -> None:
+    told = [
+        {each["label"] for each in answer.json["classifications"]}
+        for answer in (post("classify", photograph("chelsea"), top_k="1000", language=tag) for tag in ("en", "zh-CN"))
+    ]
+    assert told[0] == told[1] and "kite" in told[1], "ImageNet's kite is a bird, and COCO's is a toy"
+
+
 @pytest.mark.parametrize("field", ["model", "model_id"])
 def test_the_model_may_be_named(post: Post, field: str) -> None:
     answer = post("classify", photograph("chelsea"), **{field: CLASSIFIER, "top_k": "2"})

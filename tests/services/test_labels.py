@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.labels import CHINESE, OTHER_NAMES, in_language, own_label
+from services.labels import CHINESE, OTHER_NAMES, are_of_coco, in_chinese, own_label
 
 
 def test_all_eighty_have_a_chinese_name_of_their_own() -> None:
@@ -21,8 +21,21 @@ def test_all_eighty_have_a_chinese_name_of_their_own() -> None:
     ],
 )
 def test_a_label_in_chinese(label: str, chinese: str) -> None:
-    assert in_language(label, "zh") == chinese
-    assert in_language(label, "en") == label
+    assert in_chinese(label) == chinese
+
+
+@pytest.mark.parametrize(
+    ("labels", "are"),
+    [
+        (("N/A", "person", "N/A", "sofa", "tvmonitor"), True),
+        (("__background__", *CHINESE), True),
+        (("person", "Egyptian cat"), False),
+        (("kite", "mouse", *(f"bird {number}" for number in range(998))), False),
+        ((), False),
+    ],
+)
+def test_whose_labels_are_cocos(labels: tuple[str, ...], are: bool) -> None:
+    assert are_of_coco(labels) is are
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,29 @@
+"""Recognition: in whose words it tells what it saw."""
+
+import pytest
+
+from services.contracts.models import CatalogRow
+from services.contracts.recognition import ClassifyRequest, Prepared, VisionModel
+from services.domains.recognition import _in_chinese
+
+
+class Pets(VisionModel):
+    """A model whose labels happen to be COCO's."""
+
+    @property
+    def labels(self) -> list[str]:
+        return ["cat", "mouse"]
+
+    def prepare(self, image: object) -> Prepared:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("folder", "language", "expected"), [("pets", "zh", True), ("pets", "en", False), ("users/lin/pets", "zh", False)]
+)
+def test_what_somebody_who_trained_a_model_named_is_told_as_it_is(folder: str, language: str, expected: bool) -> None:
+    row = CatalogRow(
+        id="pets", name="Pets", abilities=["image-classification"], licence="MIT", engine="classifier", folder=folder
+    )
+    request = ClassifyRequest(image=f".part-{'0' * 32}", owner="lin", language=language)
+    assert _in_chinese(request, row, Pets()) is expected
