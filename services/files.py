@@ -149,19 +149,23 @@ class Files:
             for row in rows:
                 self._of_row(row).path.unlink(missing_ok=True)
 
-    def prune(self, before: datetime) -> int:
-        """Remove what was kept before *before* (UTC), and results of that age that have no row; how many."""
-        old, removed = select(FileTable.name).where(FileTable.created_at < before).limit(NAMES_A_QUESTION), 0
+    def prune(self, before: datetime, *, suffix: str = "") -> int:
+        """Remove what was kept before *before* (UTC) under a name that ends with *suffix*; how many."""
+        fits = FileTable.created_at < before, FileTable.name.endswith(suffix)
+        old, removed = select(FileTable.name).where(*fits).limit(NAMES_A_QUESTION), 0
         while True:
             with self._database.read() as session:
                 names = list(session.scalars(old))
             if not names:
-                return removed + self._prune_strays(before)
+                return removed
             self.forget(names)
             removed += len(names)
 
-    def _prune_strays(self, before: datetime) -> int:
-        """A process that dies between a file and its row leaves the file alone."""
+    def prune_strays(self, before: datetime) -> int:
+        """Remove results of that age that have no row; how many.
+
+        A process that dies between a file and its row leaves the file alone.
+        """
         oldest, removed = before.replace(tzinfo=UTC).timestamp(), 0
         for path in (self._settings.data_dir / "outputs").glob("*/*"):
             with suppress(FileNotFoundError):

@@ -11,6 +11,7 @@ from blueprints.kit.uploads import keep_upload, take
 from services import filetypes
 from services.contracts.jobs import JobView
 from services.contracts.transcription import TranscriptionRequest
+from services.domains.transcription import SOUND_SUFFIX
 
 TRANSCRIBE = "transcription.transcribe"
 # What is not known by its first bytes may still be one of the many forms that FFmpeg reads.
@@ -24,6 +25,6 @@ def submit_sound(upload: FileStorage, wanted: dict[str, Any], *, told: str = "")
     """
     landing = take(upload, SOUNDS)
     fingerprint = hashlib.sha256(repr([landing.sha256, wanted, told, g.identity.id]).encode()).hexdigest()
-    name = keep_upload(landing, ".snd")
+    name = keep_upload(landing, SOUND_SUFFIX)
     body = TranscriptionRequest(audio=name, **wanted)
     return generation.submit_keeping(name, TRANSCRIBE, body, fingerprint=fingerprint)

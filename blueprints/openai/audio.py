@@ -30,6 +30,7 @@ from services.contracts.transcription import (
     TranscriptionRequest,
 )
 from services.domains import speech
+from services.domains.transcription import SOUND_SUFFIX
 from services.errors import Invalid
 from services.soundfiles import MEDIA_TYPES
 
@@ -178,7 +179,7 @@ def _write(form: OpenAITranslationForm, asked: dict[str, Any], heard: Heard) -> 
 def _stream(form: OpenAITranscriptionForm, asked: dict[str, Any]) -> Response:
     """The transcript as it is heard; the sound goes with the stream, however that ends."""
     house = services()
-    name = keep_upload(take(form.file, SOUNDS), ".snd")
+    name = keep_upload(take(form.file, SOUNDS), SOUND_SUFFIX)
 
     def hear() -> Iterator[list[TranscriptionPiece]]:
         try:

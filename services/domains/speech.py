@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 
 # Between two sentences, at the usual speed.
 PAUSE_SECONDS = 0.25
-# Voices that are small run beside what has the GPU.
-LANES: dict[str, Lane] = {"vits": "gpu"}
 
 
 def lane(request: SpeechRequest, *, services: "Services", owner: str) -> Lane:  # noqa: ARG001 - voices are everybody's
-    """Where a job for *request* waits its turn.
+    """Where a job for *request* waits its turn: voices are small, and not to wait behind trainings, which take hours.
 
     Raises what `voices.choose` raises, so that a wrong voice or language is told before a job is made.
     """
-    return LANES.get(voices.choose(request, services=services).row.engine or "", "cpu")
+    voices.choose(request, services=services)
+    return "cpu"
 
 
 @function(lane="cpu", lane_of=lane, needs_engine=True, attempts=2)

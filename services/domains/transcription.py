@@ -23,6 +23,8 @@ from services.sound import SoundFacts, Window
 if TYPE_CHECKING:
     from services.assemble import Services
 
+# How a sound is kept until it was heard, whatever it is.
+SOUND_SUFFIX = ".snd"
 # What is decoded at once: longer sounds take no more memory than this.
 WINDOW_SECONDS = 300.0
 # A child is asked to end, and ended when it does not in this time.

@@ -26,9 +26,9 @@ def keeping(settings: Settings) -> Iterator[Services]:
     services.close()
 
 
-def keep(services: Services, kind: str, days_ago: float, data: bytes = b"x") -> Path:
+def keep(services: Services, kind: str, days_ago: float, data: bytes = b"x", suffix: str = ".png") -> Path:
     """A file that was kept some days ago."""
-    kept = services.files.keep(data, kind, ".png", owner="ann")  # type: ignore[arg-type]
+    kept = services.files.keep(data, kind, suffix, owner="ann")  # type: ignore[arg-type]
     with services.database.write() as session:
         then = utc_now() - timedelta(days=days_ago)
         session.execute(update(FileTable).where(FileTable.name == kept.name).values(created_at=then))
@@ -55,7 +55,14 @@ def test_the_old_goes_and_the_young_stays(keeping: Services) -> None:
     young = [keep(keeping, kind, 9) for kind in ("images", "uploads")]
     job(keeping, 11)
     left = job(keeping, 9)
-    assert housekeeping.tidy(keeping) == {"halves": 0, "expired": 0, "jobs": 1, "files": 4, "descriptions": 0}
+    assert housekeeping.tidy(keeping) == {
+        "halves": 0,
+        "expired": 0,
+        "sounds": 0,
+        "jobs": 1,
+        "files": 4,
+        "descriptions": 0,
+    }
     assert [path.exists() for path in [*old, *young]] == [False] * 4 + [True] * 2
     assert keeping.jobs.show(left).status == "completed"
     assert (rows(keeping, FileTable), rows(keeping, JobTable)) == (2, 1)
@@ -64,14 +71,35 @@ def test_the_old_goes_and_the_young_stays(keeping: Services) -> None:
 
 def test_by_default_all_is_kept(services: Services) -> None:
     path = keep(services, "images", 1000)
-    assert housekeeping.tidy(services) == {"halves": 0, "expired": 0}
+    assert housekeeping.tidy(services) == {"halves": 0, "expired": 0, "sounds": 0}
     assert path.exists()
+
+
+def test_sounds_that_no_transcription_heard_go_after_a_day(services: Services) -> None:
+    young, old = (keep(services, "uploads", days, suffix=".snd") for days in (0.9, 1.1))
+    picture = keep(services, "uploads", 1.1)
+    assert housekeeping.tidy(services)["sounds"] == 1
+    assert [path.exists() for path in (young, old, picture)] == [True, False, True]
+
+
+def test_a_sound_that_waits_to_be_heard_stays(services: Services) -> None:
+    job(services, 3, status="queued")
+    needed, older = (keep(services, "uploads", days, suffix=".snd") for days in (3.1, 5))
+    assert housekeeping.tidy(services)["sounds"] == 1
+    assert (needed.exists(), older.exists()) == (True, False)
 
 
 def test_what_an_unfinished_job_may_need_stays(keeping: Services) -> None:
     job(keeping, 30, status="queued")
     needed, older = keep(keeping, "uploads", 30.1), keep(keeping, "uploads", 32)
-    assert housekeeping.tidy(keeping) == {"halves": 0, "expired": 0, "jobs": 0, "files": 1, "descriptions": 0}
+    assert housekeeping.tidy(keeping) == {
+        "halves": 0,
+        "expired": 0,
+        "sounds": 0,
+        "jobs": 0,
+        "files": 1,
+        "descriptions": 0,
+    }
     assert (needed.exists(), older.exists()) == (True, False)
 
 
@@ -102,7 +130,14 @@ def test_many_go_in_steps(keeping: Services) -> None:
             )
             for n in range(1201)
         )  # fmt: skip
-    assert housekeeping.tidy(keeping) == {"halves": 0, "expired": 0, "jobs": 1201, "files": 1201, "descriptions": 0}
+    assert housekeeping.tidy(keeping) == {
+        "halves": 0,
+        "expired": 0,
+        "sounds": 0,
+        "jobs": 1201,
+        "files": 1201,
+        "descriptions": 0,
+    }
 
 
 def test_a_user_over_the_quota_is_told_before_the_work(settings: Settings) -> None:
