@@ -41,3 +41,9 @@ def open_sockets(pid: int) -> int:
             with suppress(OSError):
                 found += str(link.readlink()).startswith("socket:")
     return found
+
+
+def memory_mb(pids: list[int]) -> float:
+    """What the largest of the processes takes, in MiB."""
+    lines = [read_of(pid, "status").splitlines() for pid in pids]
+    return max(int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith(b"VmRSS"))

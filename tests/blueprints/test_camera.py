@@ -20,6 +20,7 @@ from websocket import WebSocket, create_connection
 
 from tests.face_models import FACES, astronaut, found_again
 from tests.live import LiveServer, wait_for
+from tests.processes import memory_mb
 from tests.test_truth import blocks
 from tests.vision_models import SIDE, SPOT
 
@@ -246,14 +247,21 @@ def test_each_camera_hears_of_its_own_frames(connect: Any) -> None:
         assert all(near(hear(client), *place) for client, place in zip(clients, places, strict=True))
 
 
-def test_a_camera_that_never_reads_holds_up_nobody(connect: Any) -> None:
+def test_a_camera_that_never_reads_holds_up_nobody_and_takes_no_memory(connect: Any, camera: LiveServer) -> None:
     silent, other = connect(), connect()
-    silent.sock.settimeout(2)
-    with suppress(OSError, websocket.WebSocketTimeoutException):
-        for _ in range(300):
-            silent.send_binary(frame())
     other.send_binary(frame())
     assert hear(other)["type"] == "result"
+    before, sent_mb = memory_mb(camera.processes()), 0
+    silent.sock.settimeout(2)
+    with suppress(OSError, websocket.WebSocketTimeoutException):
+        for _ in range(100):
+            silent.send_binary(frame() + bytes(5 * 2**20))
+            sent_mb += 5
+    assert sent_mb > 100
+    other.send_binary(frame())
+    assert hear(other)["type"] == "result"
+    assert len(frames_on_disk(camera)) <= 2
+    assert memory_mb(camera.processes()) < before + 60
 
 
 def test_a_camera_that_is_killed_in_the_middle_of_a_frame_leaves_nothing(connect: Any) -> None:

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from blueprints.kit import conversation
 from tests.echo_service import MOST_BYTES, make_echo
 from tests.live import LiveServer, wait_for
-from tests.processes import open_sockets, read_of
+from tests.processes import memory_mb, open_sockets
 
 SECONDS = 20
 
@@ -297,14 +297,8 @@ def test_a_client_that_never_reads_ends_its_view_and_holds_up_nobody(echo: LiveS
     other.send("hello")
     assert hear(other)["heard"] == "hello"
     wait_for(lambda: ends(echo, "flood") > before, what="the flood's end", seconds=10)
-    assert memory_mb(echo) < 400
+    assert memory_mb(echo.processes()) < 400
     client.shutdown()
-
-
-def memory_mb(server: LiveServer) -> float:
-    """The largest process of the service, in MiB."""
-    lines = [read_of(pid, "status").splitlines() for pid in server.processes()]
-    return max(int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith(b"VmRSS"))
 
 
 def test_a_client_that_sends_much_and_reads_nothing_is_held_back(echo: LiveServer, token: str) -> None:
@@ -313,7 +307,7 @@ def test_a_client_that_sends_much_and_reads_nothing_is_held_back(echo: LiveServe
     with pytest.raises((websocket.WebSocketTimeoutException, OSError)):
         for _ in range(200):
             client.send("x" * 900_000)
-    assert memory_mb(echo) < 400
+    assert memory_mb(echo.processes()) < 400
     client.shutdown()
 
 
