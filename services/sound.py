@@ -1,6 +1,6 @@
 """Sounds as files: what they are, how long they last, and their samples as models of speech want them.
 
-Whatever FFmpeg reads is read, the sound of a film too. Playlists and the like are not: they name other
+What FFmpeg knows by its bytes is read, the sound of a film too. Playlists and the like are not: they name other
 files and addresses, which are not the sender's to read.
 """
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     Block = NDArray[numpy.int16]
 
 SAMPLE_RATE = 16_000
+# All that FFmpeg knows by its bytes and that hold their sound themselves.
 CONTAINERS = (
-    "aac ac3 eac3 aiff amr ape asf au avi caf dsf flac flv matroska,webm mov,mp4,m4a,3gp,3g2,mj2 mp3 mpeg mpegts "
-    "ogg tta voc w64 wav wv"
+    "aac ac3 adx aea aiff amr ape asf ast au avi avr caf dsf dts dtshd dv eac3 epaf flac flv gxf iff ircam "
+    "matroska,webm mlp mov,mp4,m4a,3gp,3g2,mj2 mp3 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma pvf qcp rm shn sox "
+    "swf tak truehd tta voc vqf w64 wav wsd wv xa xwma"
 )
 OPTIONS = {"format_whitelist": CONTAINERS.replace(" ", ","), "protocol_whitelist": "file"}
 # Those that say at their beginning how long they are; others are measured by their bytes, and a half looks whole.

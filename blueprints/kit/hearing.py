@@ -14,7 +14,7 @@ from services.contracts.transcription import TranscriptionRequest
 from services.domains.transcription import SOUND_SUFFIX
 
 TRANSCRIBE = "transcription.transcribe"
-# What is not known by its first bytes may still be one of the many forms that FFmpeg reads.
+# What is not known by its first bytes may still be one of the many forms that FFmpeg knows.
 SOUNDS = {"audio", "video", filetypes.UNKNOWN}
 
 

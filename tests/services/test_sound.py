@@ -45,6 +45,30 @@ def test_samples_are_those_of_faster_whisper(tmp_path: Path, form: str) -> None:
     np.testing.assert_array_equal(window.samples, decode_audio(str(path)))
 
 
+@pytest.mark.parametrize(
+    ("form", "codec", "rate"),
+    [
+        (".nut", "pcm_s16le", RATE),
+        (".sox", "pcm_s32le", RATE),
+        (".rm", "ac3", 48_000),
+        (".swf", "mp3", 44_100),
+        (".adx", "adpcm_adx", RATE),
+        (".sf", "pcm_s16le", RATE),
+        (".w64", "pcm_s16le", RATE),
+        (".tta", "tta", RATE),
+        (".wv", "wavpack", RATE),
+        (".caf", "pcm_s16be", RATE),
+        (".au", "pcm_s16be", RATE),
+        (".ts", "aac", 48_000),
+    ],
+)
+def test_rare_forms_are_known_by_their_bytes(tmp_path: Path, form: str, codec: str, rate: int) -> None:
+    path = write_sound(tmp_path / f"x{form}", tone(3, rate=rate), rate=rate, codec=codec)
+    kept = path.rename(tmp_path / "kept.snd")
+    assert sound.inspect(kept, max_seconds=HOURS).seconds == pytest.approx(3, abs=0.15)
+    assert sum(len(window.samples) for window in rest(kept)) == pytest.approx(3 * RATE, rel=0.05)
+
+
 @pytest.mark.parametrize(("codec", "layout", "rate"), [("pcm_s24le", "5.1", 96_000), ("pcm_u8", "stereo", 8000)])
 def test_any_number_of_channels_becomes_one(tmp_path: Path, codec: str, layout: str, rate: int) -> None:
     path = write_sound(tmp_path / "x.wav", tone(2, rate=rate), rate=rate, codec=codec, layout=layout)
