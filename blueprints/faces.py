@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response
 from pydantic import BaseModel, Field, field_validator
 
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
+from blueprints.kit.looking import LookForm, look
 from blueprints.kit.marks import mark
-from blueprints.kit.presence import client_waits
-from blueprints.kit.uploads import take
-from blueprints.kit.validation import FormModel, Upload
 from services.contracts.faces import (
     DetectFacesResult,
     FaceId,
@@ -32,25 +30,12 @@ from services.errors import Invalid
 bp = make_blueprint("faces", url_prefix="/api/face-recognition", about="Faces, and whose they are (system 3)")
 
 
-class FaceForm(FormModel):
-    """A picture and the model that shall look at it; an empty field is as good as none."""
-
-    image: Upload
-    model: str | None = Field(None, max_length=256, description="A catalog id; empty takes the default")
-    model_id: str | None = Field(None, max_length=256, description="The same as `model`")
-
-    def common(self) -> dict[str, Any]:
-        """What every request says; the picture is where it landed."""
-        landing = take(self.image, {"image"})
-        return {"image": landing.path.name, "model": self.model or self.model_id or None, "owner": me().id}
-
-
-class RegisterForm(FaceForm):
+class RegisterForm(LookForm):
     name: PersonName = Field("", description="Whose face it is; the same name again adds a photo to that person")
     face_id: FaceId = Field("", description="Adds the photo to this person; a name is not needed then")
 
 
-class RecognizeForm(FaceForm):
+class RecognizeForm(LookForm):
     threshold: Threshold | None = Field(None, description="Who is less sure is `unknown`; empty takes FACE_THRESHOLD")
 
     @field_validator("threshold", mode="before")
@@ -65,9 +50,9 @@ class FacePath(BaseModel):
 
 @bp.post("/detect", responses={200: DetectFacesResult})
 @mark(upload="picture")
-def detect(form: FaceForm) -> Response:
+def detect(form: LookForm) -> Response:
     """Find the faces on a picture: boxes and landmarks are in pixels of the upright picture."""
-    return _ask("detect", FaceRequest(**form.common()))
+    return look("faces.detect", FaceRequest(**form.common()))
 
 
 @bp.post("/register", responses={200: RegisterResult})
@@ -79,14 +64,14 @@ def register(form: RegisterForm) -> Response:
         common["owner"] = faces.owner_of(form.face_id, services=services(), identity=me())
     elif not form.name:
         raise Invalid("name", "'name' must not be empty.", "参数'name'不能为空。", reason="required")
-    return _ask("register", RegisterRequest(name=form.name, face_id=form.face_id or None, **common))
+    return look("faces.register", RegisterRequest(name=form.name, face_id=form.face_id or None, **common))
 
 
 @bp.post("/recognize", responses={200: RecognizeResult})
 @mark(upload="picture")
 def recognize(form: RecognizeForm) -> Response:
     """Tell whose faces are on a picture, among those whom the caller registered; a stranger is `unknown`."""
-    return _ask("recognize", RecognizeRequest(threshold=form.threshold, **form.common()))
+    return look("faces.recognize", RecognizeRequest(threshold=form.threshold, **form.common()))
 
 
 @bp.get("/faces", responses={200: PersonsView})
@@ -115,10 +100,3 @@ def remove(path: FacePath) -> dict[str, Any]:
 def clear() -> dict[str, Any]:
     """Forget everybody whom the caller registered; the answer says how much was removed."""
     return {"success": True, "removed": faces.clear(services=services(), owner=me().id).model_dump()}
-
-
-def _ask(name: str, wanted: FaceRequest) -> Response:
-    """The answer of the engine, for as long as the client waits for it."""
-    with client_waits(request.environ):
-        result = services().calls.call(f"faces.{name}", wanted, services=services())
-    return jsonify(result.model_dump())

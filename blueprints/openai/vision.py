@@ -2,14 +2,14 @@
 
 from typing import Any, ClassVar
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from pydantic import BaseModel, Field
 from werkzeug.datastructures import FileStorage
 
 from blueprints.kit.blueprint import make_blueprint
-from blueprints.kit.context import me, services
+from blueprints.kit.context import me
+from blueprints.kit.looking import look
 from blueprints.kit.marks import mark
-from blueprints.kit.presence import client_waits
 from blueprints.kit.problems import language
 from blueprints.kit.uploads import take
 from blueprints.kit.validation import FormModel, Upload
@@ -98,7 +98,7 @@ class VisionDetectForm(_Sent, _Detected):
 def classify(form: VisionClassifyForm) -> Response:
     """Tell what a picture shows, the likeliest first."""
     asked = {"top_k": form.top_k, "language": language()}
-    return _look("recognition.classify", ClassifyRequest(**_common(form), **asked))
+    return look("recognition.classify", ClassifyRequest(**_common(form), **asked))
 
 
 @bp.post("/detect", responses={200: DetectResult})
@@ -107,7 +107,7 @@ def classify(form: VisionClassifyForm) -> Response:
 def detect(form: VisionDetectForm) -> Response:
     """Tell what is where on a picture: boxes are [x1, y1, x2, y2] in pixels of the upright picture."""
     asked = {"threshold": form.threshold, "labels": form.labels, "language": language()}
-    return _look("recognition.detect", DetectRequest(**_common(form), **asked))
+    return look("recognition.detect", DetectRequest(**_common(form), **asked))
 
 
 @bp.post("/faces", responses={200: DetectFacesResult})
@@ -115,17 +115,10 @@ def detect(form: VisionDetectForm) -> Response:
 @also_json(VisionFacesRequest)
 def find_faces(form: VisionFacesForm) -> Response:
     """Find the faces on a picture, with their landmarks."""
-    return _look("faces.detect", FaceRequest(**_common(form)))
+    return look("faces.detect", FaceRequest(**_common(form)))
 
 
 def _common(form: Any) -> dict[str, Any]:
     """What every request to look says; the picture is where it landed."""
     landing = take(form.picture(), {"image"})
     return {"image": landing.path.name, "model": form.model or None, "owner": me().id}
-
-
-def _look(name: str, wanted: BaseModel) -> Response:
-    """The answer of the engine, for as long as the client waits for it."""
-    with client_waits(request.environ):
-        result = services().calls.call(name, wanted, services=services())
-    return jsonify(result.model_dump())
