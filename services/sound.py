@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     Block = NDArray[numpy.int16]
 
 SAMPLE_RATE = 16_000
-# All that FFmpeg knows by its bytes and that hold their sound themselves.
+# What FFmpeg knows by its bytes and holds its sound itself. Formats of single games are not among them: the reader of
+# one of them ended the process at a division by zero.
 CONTAINERS = (
-    "aac ac3 adx aea aiff amr ape asf ast au avi avr caf dsf dts dtshd dv eac3 epaf flac flv gxf iff ircam "
-    "matroska,webm mlp mov,mp4,m4a,3gp,3g2,mj2 mp3 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma pvf qcp rm shn sox "
-    "swf tak truehd tta voc vqf w64 wav wsd wv xa xwma"
+    "aac ac3 aiff amr ape asf ast au avi avr caf dsf dts dtshd dv eac3 flac flv gxf iff ircam matroska,webm mlp "
+    "mov,mp4,m4a,3gp,3g2,mj2 mp3 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma pvf qcp rm sox swf tak truehd tta voc "
+    "w64 wav wv xwma"
 )
 OPTIONS = {"format_whitelist": CONTAINERS.replace(" ", ","), "protocol_whitelist": "file"}
 # Those that say at their beginning how long they are; others are measured by their bytes, and a half looks whole.
@@ -166,8 +167,8 @@ def _opened(path: Path, field: str) -> "Iterator[tuple[InputContainer, AudioStre
             if stream.codec_context is None:
                 raise _broken(field)
             yield container, stream
-    except (av.FFmpegError, ValueError) as error:
-        # PyAV says ValueError for some headers that no sound has.
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        # PyAV says ValueError for some headers that no sound has, and IndexError where a stream begins in the middle.
         raise _broken(field) from error
 
 

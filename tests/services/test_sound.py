@@ -52,7 +52,7 @@ def test_samples_are_those_of_faster_whisper(tmp_path: Path, form: str) -> None:
         (".sox", "pcm_s32le", RATE),
         (".rm", "ac3", 48_000),
         (".swf", "mp3", 44_100),
-        (".adx", "adpcm_adx", RATE),
+        (".ast", "pcm_s16be_planar", RATE),
         (".sf", "pcm_s16le", RATE),
         (".w64", "pcm_s16le", RATE),
         (".tta", "tta", RATE),
@@ -187,6 +187,14 @@ def test_a_list_of_other_files_is_never_followed(tmp_path: Path, list_: str) -> 
     path = tmp_path / "x.wav"
     path.write_bytes(list_.format(there=there.name).encode() + b"\0")
     assert reason_of(path) == "broken"
+
+
+def test_a_broadcast_to_which_a_stream_comes_is_told(tmp_path: Path) -> None:
+    first = write_sound(tmp_path / "x.ts", tone(3, rate=48_000), rate=48_000, codec="aac")
+    other = {"mpegts_start_pid": "0x200", "mpegts_pmt_start_pid": "0x1010"}
+    later = write_sound(tmp_path / "y.ts", tone(3, rate=48_000), rate=48_000, codec="mp2", options=other)
+    first.write_bytes(first.read_bytes() + later.read_bytes())
+    assert reason_of(first) == "broken"
 
 
 def test_what_breaks_in_the_middle_is_passed_over(tmp_path: Path) -> None:
