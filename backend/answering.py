@@ -29,7 +29,7 @@ class Answering:
 
     def __init__(self, services: Services, own: dict[str, Callable[[], Any]]) -> None:
         self._services, self._own = services, own
-        self._most_bytes = 2 * services.settings.max_json_mb * 2**20
+        self._most_bytes = 2 * services.settings.max_json_mb * 2**20 + wire.MOST_ATTACHED_BYTES
         self._places = threading.BoundedSemaphore(MOST_AT_WORK)
         self._waiting: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class Answering:
             function = registry.find(name)
         except KeyError as error:
             raise NotFound("The engine host has no function {name}.", "推理进程没有函数 {name}。", name=name) from error
-        return function.call(function.request.model_validate_json(request), services=self._services)
+        return function.call(wire.unpack_request(function.request, request), services=self._services)
 
 
 def _broken() -> Unavailable:

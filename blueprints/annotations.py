@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
 from blueprints.kit.downloads import send_zip
+from blueprints.kit.landing import Landing
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import language
-from blueprints.kit.uploads import Landing, take
+from blueprints.kit.uploads import take
 from blueprints.kit.validation import FormModel, Upload, as_error
 from blueprints.kit.waiting import AcceptedView, answer
 from services import pictures

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services import cancellation, pictures
+from services.contracts.recognition import SentPicture
 from services.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -95,16 +96,23 @@ class PictureRoom:
         return fits and claim is min(self._waiting, key=lambda one: self._held[one.owner])
 
 
+def data(sent: SentPicture, *, services: "Services") -> bytes:
+    """The file that a request brought. Raises Cancelled when it went with its request."""
+    if sent.attached:
+        return sent.attached
+    try:
+        return (services.files.folder("uploads") / str(sent.image)).read_bytes()
+    except FileNotFoundError as error:
+        # It is removed with its request, and a request goes with its client.
+        raise Cancelled(reason="client_left") from error
+
+
 @contextmanager
-def opened(name: str, *, owner: str, services: "Services") -> Iterator["Image"]:
+def opened(sent: SentPicture, *, owner: str, services: "Services") -> Iterator["Image"]:
     """The picture that a request of *owner* brought, as `pictures.read` gives it; it shall end with the block.
 
     Raises what `pictures.read` raises, and Cancelled.
     """
-    try:
-        data = (services.files.folder("uploads") / name).read_bytes()
-    except FileNotFoundError as error:
-        # It is removed with its request, and a request goes with its client.
-        raise Cancelled(reason="client_left") from error
+    file = data(sent, services=services)
     with services.picture_room.claim(owner) as take:
-        yield pictures.read(data, max_pixels=services.settings.max_image_pixels, admit=take)
+        yield pictures.read(file, max_pixels=services.settings.max_image_pixels, admit=take)

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify, request
 from pydantic import BaseModel, Field
+from werkzeug.datastructures import FileStorage
 
 from blueprints.kit.context import me, services
 from blueprints.kit.presence import client_waits
@@ -19,9 +20,14 @@ class LookForm(FormModel):
     model_id: str | None = Field(None, max_length=256, description="The same as `model`")
 
     def common(self) -> dict[str, Any]:
-        """What every request to look says; the picture is where it landed. Raises as `take`."""
-        landing = take(self.image, {"image"})
-        return {"image": landing.path.name, "model": self.model or self.model_id or None, "owner": me().id}
+        """What every request to look says. Raises as `take`."""
+        return {**sent_picture(self.image), "model": self.model or self.model_id or None, "owner": me().id}
+
+
+def sent_picture(upload: FileStorage) -> dict[str, Any]:
+    """The fields of a SentPicture for *upload*: a small one goes along, another lies where it landed."""
+    landing = take(upload, {"image"})
+    return {"attached": landing.small} if landing.small else {"image": landing.path.name}
 
 
 def look(name: str, wanted: BaseModel) -> Response:

@@ -1,134 +1,26 @@
-"""Uploads: each file lands on disk as it arrives, hashed on the way, and goes again unless it is kept.
+"""Uploads: each file lands as it arrives, hashed on the way, and goes again unless it is kept.
 
 A route says by `mark(upload=…)` what it takes: `picture` (one picture or sound), `pictures` (many of
 them, each bounded by itself) or `dataset`. Werkzeug would write to the system's folder for temporary
 files first, and a file kept would be copied from there.
 """
 
-import hashlib
-import secrets
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from flask import Flask, Request, request
 from werkzeug.datastructures import FileStorage
 
 from blueprints.kit.context import me, services
+from blueprints.kit.landing import Landing, too_large
 from blueprints.kit.marks import Marks, marks
-from services import filetypes
-from services.errors import Malformed, TooLarge, Unavailable, UnsupportedMedia
-from services.files import FORGOTTEN_SECONDS, PART, full_disk_told
+from services.errors import Malformed, UnsupportedMedia
+from services.files import FORGOTTEN_SECONDS, PART
 from services.settings import Settings
-
-
-class Landing:
-    """Where one sent file lands: readable like a file, and gone after the request unless `keep` was called.
-
-    The file is open only while it is written or read: a form may hold a thousand of them.
-    """
-
-    def __init__(self, folder: Path, most_bytes: int, *, skip_rest: bool = False) -> None:
-        self.path = folder / f"{PART}{secrets.token_hex(16)}"
-        self.size_bytes = 0
-        self.head = b""
-        self.too_large = False
-        self.most_bytes = most_bytes
-        self._skip_rest = skip_rest
-        self._hash = hashlib.sha256()
-        self._kept = False
-        self._file: IO[bytes] | None = _create(self.path)
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    @property
-    def media_type(self) -> str:
-        """What the bytes are, as `services/filetypes.py` reads them."""
-        return filetypes.media_type(self.head)
-
-    def write(self, data: bytes) -> int:
-        """Take the next bytes. Raises TooLarge, unless the rest of a file that is too large is to be skipped."""
-        self.size_bytes += len(data)
-        self.too_large = self.size_bytes > self.most_bytes
-        if self.too_large:
-            if not self._skip_rest:
-                raise too_large(self.most_bytes)
-            return len(data)
-        self._hash.update(data)
-        self.head += data[: filetypes.HEAD_BYTES - len(self.head)]
-        with full_disk_told():
-            return self._open("ab").write(data)
-
-    def read(self, size: int = -1) -> bytes:
-        return self._open("rb").read(size)
-
-    def readline(self, size: int = -1) -> bytes:
-        return self._open("rb").readline(size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._open("rb"))
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to *offset*. Werkzeug seeks to the start when a file is whole, and so closes it."""
-        if offset == 0 and whence == 0:
-            self._close_file()
-            return 0
-        return self._open("rb").seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell() if self._file else 0
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def keep(self, target: Path) -> Path:
-        """Move the file to *target*, on the same disk, so that it appears there whole; returns *target*."""
-        self._close_file()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self.path.replace(target)
-        self.path, self._kept = target, True
-        return target
-
-    def close(self) -> None:
-        """Close the file, and remove it unless it was kept."""
-        # What could not be written to a full disk cannot be written now either.
-        with suppress(OSError, Unavailable):
-            self._close_file()
-        if not self._kept:
-            self.path.unlink(missing_ok=True)
-
-    def _open(self, mode: str) -> IO[bytes]:
-        writes = mode == "ab"
-        if self._file is None or self._file.writable() != writes:
-            self._close_file()
-            self._file = self.path.open(mode)
-        assert self._file is not None
-        return self._file
-
-    def _close_file(self) -> None:
-        file, self._file = self._file, None
-        if file:
-            with full_disk_told():
-                file.close()
-
-
-def _create(path: Path) -> IO[bytes]:
-    try:
-        return path.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
 
 
 class LandingRequest(Request):
@@ -142,7 +34,13 @@ class LandingRequest(Request):
         content_length: int | None = None,
     ) -> Any:
         settings, wanted = services().settings, marks()
-        landing = Landing(uploads_dir(settings), most_bytes(settings, wanted), skip_rest=wanted.upload == "pictures")
+        landing = Landing(
+            uploads_dir(settings),
+            most_bytes(settings, wanted),
+            skip_rest=wanted.upload == "pictures",
+            # One a request, so that forms of many files take no memory.
+            may_stay_in_memory=wanted.upload == "picture" and not self.landings,
+        )
         self.landings.append(landing)
         return landing
 
@@ -240,12 +138,3 @@ def sweep_uploads(settings: Settings) -> int:
                 part.unlink()
                 removed += 1
     return removed
-
-
-def too_large(most: int) -> TooLarge:
-    """The error for a file over *most* bytes."""
-    return TooLarge(
-        "The file is larger than {most} MiB, which is the most that this route takes.",
-        "文件超过此接口允许的最大大小 {most} MiB。",
-        most=most // 2**20,
-    )

@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field
 
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me, services
+from blueprints.kit.landing import Landing, too_large
 from blueprints.kit.marks import mark
 from blueprints.kit.presence import client_waits
 from blueprints.kit.problems import language
-from blueprints.kit.uploads import Landing, keep_upload, take, too_large
+from blueprints.kit.uploads import keep_upload, take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.kit.waiting import submit, wait_seconds
 from blueprints.openai.shapes import DeletedView, epoch, listed

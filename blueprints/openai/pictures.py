@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from werkzeug.datastructures import FileStorage
 
 from blueprints.kit.context import me, services
+from blueprints.kit.landing import Landing
 from blueprints.kit.marks import marks
-from blueprints.kit.uploads import Landing, most_bytes, uploads_dir
+from blueprints.kit.uploads import most_bytes, uploads_dir
 from services.contracts.openai_images import GivenPicture
 from services.domains import user_files
 from services.errors import Invalid

@@ -8,10 +8,9 @@ from werkzeug.datastructures import FileStorage
 
 from blueprints.kit.blueprint import make_blueprint
 from blueprints.kit.context import me
-from blueprints.kit.looking import look
+from blueprints.kit.looking import look, sent_picture
 from blueprints.kit.marks import mark
 from blueprints.kit.problems import language
-from blueprints.kit.uploads import take
 from blueprints.kit.validation import FormModel, Upload
 from blueprints.openai.pictures import also_json, landed_picture
 from services.contracts.faces import DetectFacesResult, FaceRequest
@@ -119,6 +118,5 @@ def find_faces(form: VisionFacesForm) -> Response:
 
 
 def _common(form: Any) -> dict[str, Any]:
-    """What every request to look says; the picture is where it landed."""
-    landing = take(form.picture(), {"image"})
-    return {"image": landing.path.name, "model": form.model or None, "owner": me().id}
+    """What every request to look says."""
+    return {**sent_picture(form.picture()), "model": form.model or None, "owner": me().id}

@@ -52,13 +52,12 @@ class HostCalls(Calls):
         self._host = host
 
     def call(self, name: str, request: BaseModel, *, services: "Services") -> Any:
-        answer = self._host.call(name, request.model_dump_json().encode(), read_seconds=CALL_SECONDS)
+        answer = self._host.call(name, wire.pack_request(request), read_seconds=CALL_SECONDS)
         return registry.find(name).answer.validate_python(orjson.loads(answer))
 
     def stream(self, name: str, request: BaseModel, *, services: "Services") -> Iterator[Any]:
         answer = registry.find(name).answer
-        body = request.model_dump_json().encode()
-        for piece in self._host.stream(name, body, silence_seconds=HOST_SILENCE_SECONDS):
+        for piece in self._host.stream(name, wire.pack_request(request), silence_seconds=HOST_SILENCE_SECONDS):
             yield answer.validate_json(piece) if piece else []
 
     def health(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Frames: what passes over a connection that the web keeps to the engine host.
 
 A frame is a head of six bytes, which says how long its body is, what it is, and whether its sender keeps the
-connection for another question; and the body. A question is the name of a function, a line's end, and its request as
-JSON. What follows is any number of pieces and one answer or error, all JSON as `wire.py` writes it; an empty piece
-says that the other side is alive.
+connection for another question; and the body. A question is the name of a function, a line's end, and its request.
+What follows is any number of pieces and one answer or error, all as `wire.py` writes them; an empty piece says that
+the other side is alive.
 
 The web asks for such a connection by HTTP's own way to change the protocol (RFC 9110, section 7.8). A question
 by HTTP took its head apart in Python on both sides and changed hands between three threads of the host: 2 ms more for

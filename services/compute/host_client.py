@@ -43,7 +43,7 @@ class HostClient:
         self._kept: deque[tuple[Frames, float]] = deque()
 
     def call(self, name: str, request: bytes = b"", *, read_seconds: float) -> bytes:
-        """The answer of the function *name* to *request*, both as JSON."""
+        """The answer of the function *name* to *request*, as `wire.py` packs them."""
         with self._asked(name, request, read_seconds) as talk:
             return _answer(talk.receive())
 

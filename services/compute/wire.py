@@ -3,12 +3,33 @@
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from services import errors
 
 TOKEN_HEADER = "X-Engine-Token"
 # What the host answers of itself; no domain has such names.
 HEALTH, KNOCK, NOTICES = "host.health", "host.knock", "host.notices"
+
+
+# A camera's frame, and what else is sent beside the JSON of a request.
+MOST_ATTACHED_BYTES = 8 * 2**20
+
+
+def pack_request(request: BaseModel) -> bytes:
+    """*request* as JSON, and behind a line's end what is attached to it."""
+    packed = request.model_dump_json().encode()
+    attached: bytes = getattr(request, "attached", b"")
+    return b"%s\n%s" % (packed, attached) if attached else packed
+
+
+def unpack_request(kind: type[BaseModel], packed: bytes) -> BaseModel:
+    """The request that `pack_request` packed."""
+    told, _, attached = packed.partition(b"\n")
+    request = kind.model_validate_json(told)
+    if attached:
+        request.attached = attached  # type: ignore[attr-defined]
+    return request
 
 
 def pack(answer: Any) -> bytes:

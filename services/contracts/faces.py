@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from services.contracts.recognition import LandedName, Threshold
+from services.contracts.recognition import SentPicture, Threshold
 from services.contracts.times import UtcTime
 
 if TYPE_CHECKING:
@@ -31,10 +31,9 @@ Pixel = tuple[int, int]
 Box = tuple[int, int, int, int]
 
 
-class FaceRequest(BaseModel):
-    """A picture with faces, by the name of the file that landed in `data/uploads`."""
+class FaceRequest(SentPicture):
+    """A picture with faces."""
 
-    image: LandedName
     model: str | None = Field(None, max_length=256)
     owner: str
 

@@ -19,10 +19,16 @@ Threshold = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 LabelName = Annotated[str, Field(max_length=1000)]
 
 
-class LookRequest(BaseModel):
-    """A picture to look at, by the name of the file that landed in `data/uploads`."""
+class SentPicture(BaseModel):
+    """A picture that a request brought: its bytes, or the name of the file that landed in `data/uploads`."""
 
-    image: LandedName
+    image: LandedName | None = None
+    attached: bytes = Field(b"", exclude=True, repr=False, description="Travels beside the JSON")
+
+
+class LookRequest(SentPicture):
+    """A picture to look at."""
+
     model: str | None = Field(None, max_length=256)
     owner: str
     language: Literal["en", "zh"] = "en"

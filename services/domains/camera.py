@@ -1,16 +1,12 @@
 """The camera: a frame goes the way of a single picture, so that all cameras and all routes share one batch."""
 
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from services import filetypes
 from services.compute import registry
 from services.contracts.camera import Frame, Look, Mode
 from services.errors import UnsupportedMedia
-from services.files import PART, full_disk_told
 
 if TYPE_CHECKING:
     from services.assemble import Services
@@ -36,28 +32,14 @@ def look(frame: Frame, *, services: "Services") -> Look:
             "The frame's bytes are {found}; send JPEG or WebP.", "帧内容为 {found}，请发送 JPEG 或 WebP。", found=found
         )
     name, kind = LOOKS[frame.options.mode]
-    with _landed(frame.picture, services) as image:
-        asked = registry.find(name).request.model_validate(_asked(frame, image))
-        answer = services.calls.call(name, asked, services=services).model_dump()
+    asked = registry.find(name).request.model_validate(_asked(frame))
+    answer = services.calls.call(name, asked, services=services).model_dump()
     return Look.model_validate(
         {"kind": kind, "found": answer[kind], "ms": round((time.perf_counter() - started) * 1000, 1)}
     )
 
 
-def _asked(frame: Frame, image: str) -> dict[str, Any]:
+def _asked(frame: Frame) -> dict[str, Any]:
     """The request's fields; a threshold that nobody named is the function's own."""
     options = frame.options.model_dump(exclude={"mode"}, exclude_none=True)
-    return {"image": image, "owner": frame.owner, "language": frame.language, **options}
-
-
-@contextmanager
-def _landed(picture: bytes, services: "Services") -> Iterator[str]:
-    """The name of a file in `data/uploads` that holds *picture* for the engine host, as an upload does."""
-    path = services.files.folder("uploads") / f"{PART}{secrets.token_hex(16)}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with full_disk_told():
-            path.write_bytes(picture)
-        yield path.name
-    finally:
-        path.unlink(missing_ok=True)
+    return {"attached": frame.picture, "owner": frame.owner, "language": frame.language, **options}

@@ -2,7 +2,6 @@
 
 import mimetypes
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -86,7 +85,7 @@ def _found(
     request: FaceRequest, engine: FaceFinder, services: "Services", *, measure: bool
 ) -> tuple[list[SeenFace], int, int]:
     """The faces on the picture, which itself is gone when this returns, and its width and height."""
-    with sent_pictures.opened(request.image, owner=request.owner, services=services) as image:
+    with sent_pictures.opened(request, owner=request.owner, services=services) as image:
         return engine.find(image, measure=measure, owner=request.owner), *image.size
 
 
@@ -167,12 +166,11 @@ def _only(seen: list[SeenFace]) -> SeenFace:
 
 def _keep(photo: NewPhoto, request: RegisterRequest, services: "Services") -> Registered:
     """Add *photo* and keep its picture, where nobody serves it; one that was there already is not kept again."""
-    path = services.files.folder("uploads") / request.image
-    with path.open("rb") as file:
-        media_type = filetypes.media_type(file.read(filetypes.HEAD_BYTES))
+    data = sent_pictures.data(request, services=services)
+    media_type = filetypes.media_type(data[: filetypes.HEAD_BYTES])
     with services.files.batch(owner=request.owner) as batch:
         draft = batch.draft("uploads", mimetypes.guess_extension(media_type) or ".bin")
-        shutil.copyfile(path, draft.part)
+        draft.part.write_bytes(data)
         registered = _add(replace(photo, file=draft.name), services)
         if not registered.added:
             draft.part.unlink()

@@ -64,7 +64,7 @@ def detect(request: DetectRequest, *, services: "Services") -> DetectResult:
 
 def _prepared(request: LookRequest, engine: VisionModel, services: "Services") -> Prepared:
     """What *engine* takes of the picture, which itself is gone when this returns."""
-    with sent_pictures.opened(request.image, owner=request.owner, services=services) as image:
+    with sent_pictures.opened(request, owner=request.owner, services=services) as image:
         return engine.prepare(image)
 
 

@@ -268,7 +268,7 @@ def test_a_frame_that_is_too_large_ends_its_connection_alone(client: HostClient,
     assert ask(client, "double", 1) == 2
     ((kept, _),) = client._kept
     kept.connected.settimeout(PATIENCE_SECONDS)
-    kept.connected.sendall(HEAD.pack(2 * settings.max_json_mb * 2**20 + 1, QUESTION, True))
+    kept.connected.sendall(HEAD.pack(2 * settings.max_json_mb * 2**20 + wire.MOST_ATTACHED_BYTES + 1, QUESTION, True))
     assert kept.connected.recv(1) == b""
     assert ask(client, "double", 2) == 4
 

@@ -20,7 +20,7 @@ from websocket import WebSocket, create_connection
 
 from tests.face_models import FACES, astronaut, found_again
 from tests.live import LiveServer, wait_for
-from tests.processes import memory_mb
+from tests.processes import memory_mb, read_of
 from tests.test_truth import blocks
 from tests.vision_models import SIDE, SPOT
 
@@ -48,7 +48,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory, vision_models: Path, face_m
 
 @pytest.fixture
 def connect(camera: LiveServer) -> Iterator[Any]:
-    """Open a camera's socket; all are closed at the end, and no frame is left on the disk."""
+    """Open a camera's socket; all are closed at the end, and no frame is on the disk."""
     opened: list[WebSocket] = []
 
     def open_one(path: str = SPOTS, **header: str) -> WebSocket:
@@ -59,11 +59,16 @@ def connect(camera: LiveServer) -> Iterator[Any]:
     yield open_one
     for client in opened:
         client.shutdown()
-    wait_for(lambda: not frames_on_disk(camera), what="frames to go", seconds=10)
+    assert not frames_on_disk(camera)
 
 
 def frames_on_disk(server: LiveServer) -> list[Path]:
     return list((server.folder / "data" / "uploads").glob("*"))
+
+
+def begins_to_load(server: LiveServer) -> bool:
+    """Whether the engine host has torch in memory, which it fetches for the first model."""
+    return any(b"libtorch" in read_of(pid, "maps") for pid in server.host_pids())
 
 
 def hear(client: WebSocket) -> Any:
@@ -260,7 +265,6 @@ def test_a_camera_that_never_reads_holds_up_nobody_and_takes_no_memory(connect: 
     assert sent_mb > 100
     other.send_binary(frame())
     assert hear(other)["type"] == "result"
-    assert len(frames_on_disk(camera)) <= 2
     assert memory_mb(camera.processes()) < before + 60
 
 
@@ -301,7 +305,7 @@ def test_a_stop_ends_a_camera_whose_model_still_loads(tmp_path: Path, vision_mod
     server = LiveServer(tmp_path, MODELS_DIR=str(vision_models), AUTH="open", CPU_THREADS="1").start()
     client = create_connection(server.url.replace("http", "ws") + SPOTS, timeout=SECONDS, suppress_origin=True)
     client.send_binary(frame())
-    wait_for(lambda: frames_on_disk(server), what="the frame to be taken up", seconds=10)
+    wait_for(lambda: begins_to_load(server), what="the frame to be taken up", seconds=20)
     stopping, begun = threading.Thread(target=server.stop), time.monotonic()
     stopping.start()
     kind, data = client.recv_data(control_frame=True)

@@ -7,6 +7,7 @@ import pytest
 
 from services import cancellation, pictures
 from services.assemble import Services
+from services.contracts.recognition import SentPicture
 from services.errors import Cancelled, Invalid
 from services.sent_pictures import PictureRoom, opened
 from tests.live import wait_for
@@ -113,15 +114,21 @@ def test_room_is_taken_for_a_picture_and_given_back(services: Services) -> None:
     file = services.files.folder("uploads") / NAME
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(pictures.png(photo()))
-    with opened(NAME, owner="ann", services=services) as image:
+    sent = SentPicture(image=NAME)
+    with opened(sent, owner="ann", services=services) as image:
         assert image.size == (40, 30) and services.picture_room.held_pixels == 1200
     assert services.picture_room.held_pixels == 0
     file.write_bytes(pictures.png(photo())[:-40])
-    with pytest.raises(Invalid), opened(NAME, owner="ann", services=services):
+    with pytest.raises(Invalid), opened(sent, owner="ann", services=services):
         pass
     assert services.picture_room.held_pixels == 0
 
 
+def test_a_small_picture_comes_along(services: Services) -> None:
+    with opened(SentPicture(attached=pictures.png(photo())), owner="ann", services=services) as image:
+        assert image.size == (40, 30)
+
+
 def test_a_picture_that_is_gone_was_its_clients(services: Services) -> None:
-    with pytest.raises(Cancelled), opened(NAME, owner="ann", services=services):
+    with pytest.raises(Cancelled), opened(SentPicture(image=NAME), owner="ann", services=services):
         pass

@@ -1,4 +1,4 @@
-"""Uploads land on disk, bounded and hashed, and nothing of them stays that a view did not keep."""
+"""Uploads land, bounded and hashed, and nothing of them stays that a view did not keep."""
 
 import hashlib
 import io
@@ -244,7 +244,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing(client: FlaskClient, 
     thread.start()
     head = f"POST /test/picture HTTP/1.1\r\nHost: x\r\nContent-Length: {MIB}\r\n"
     kind = "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG * 10
+    start = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + PNG * 60
     with socket.create_connection(server.server_address) as connection:
         connection.sendall((head + kind).encode() + start)
         wait_for(lambda: left_in(folder) != [], what="the file to land", seconds=10)

@@ -43,14 +43,10 @@ def test_the_threshold_is_the_routes_own_when_nobody_names_one(vision_services: 
     assert all(found["confidence"] > 0.5 for found in look(vision_services, picture()).found)
 
 
-def test_no_frame_stays_on_the_disk(vision_services: Services) -> None:
+def test_no_frame_is_written_to_the_disk(vision_services: Services) -> None:
     look(vision_services, picture())
     with pytest.raises(Invalid):
         look(vision_services, picture()[:200])
-    assert list(vision_services.files.folder("uploads").iterdir()) == []
-
-
-def test_what_is_no_picture_is_not_written_at_all(vision_services: Services) -> None:
     with pytest.raises(UnsupportedMedia, match="application/pdf"):
         look(vision_services, b"%PDF-1.7\n")
     assert not vision_services.files.folder("uploads").exists()
