@@ -5,11 +5,12 @@ import math
 import socket
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-from backend.capacity import MOST_AT_WORK, MOST_WAITING
+from backend.capacity import MOST_AT_WORK, MOST_OF_ONE, MOST_WAITING
 from blueprints.kit.presence import client_left, client_waits, connection_of
 from services import connections
 from services.assemble import Services
@@ -30,7 +31,7 @@ class Answering:
     def __init__(self, services: Services, own: dict[str, Callable[[], Any]]) -> None:
         self._services, self._own = services, own
         self._most_bytes = 2 * services.settings.max_json_mb * 2**20 + wire.MOST_ATTACHED_BYTES
-        self._places = threading.BoundedSemaphore(MOST_AT_WORK)
+        self._at_work: Counter[str] = Counter()
         self._waiting: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -44,9 +45,10 @@ class Answering:
         stays = self._may_wait(connected, among=math.inf)
         try:
             while stays:
-                question = frames.receive()
+                # Named by nobody here, so that the last question does not lie about while the next is waited for.
+                answering = self._answers(frames.receive().body, environ)
                 self._begin(connected)
-                with closing(self._answers(question.body, environ)) as answers:
+                with closing(answering) as answers:
                     for kind, body in answers:
                         stays = kind == PIECE or self._may_wait(connected)
                         frames.send(kind, body, stays=stays)
@@ -77,11 +79,10 @@ class Answering:
 
     def _answers(self, question: bytes, environ: dict[str, Any]) -> Generator[tuple[bytes, bytes], None, None]:
         """What is to be sent; the last one is an answer or an error, unless the other side has left."""
-        head, _, request = question.partition(b"\n")
-        name = head.decode(errors="replace")
+        name = wire.function_name(question)
         try:
             with self._place(name):
-                yield from self._work(name, request, environ)
+                yield from self._work(name, question, environ)
         except ServiceError as error:
             yield ERROR, wire.pack_error(error)
         except Exception:
@@ -95,16 +96,19 @@ class Answering:
         if name in self._own:
             yield
             return
-        if not self._places.acquire(blocking=False):
-            raise _busy()
+        with self._lock:
+            if self._at_work.total() >= MOST_AT_WORK or self._at_work[name] >= MOST_OF_ONE:
+                raise _busy()
+            self._at_work[name] += 1
         try:
             yield
         finally:
-            self._places.release()
+            with self._lock:
+                self._at_work[name] -= 1
 
-    def _work(self, name: str, request: bytes, environ: dict[str, Any]) -> Generator[tuple[bytes, bytes], None, None]:
+    def _work(self, name: str, question: bytes, environ: dict[str, Any]) -> Generator[tuple[bytes, bytes], None, None]:
         with client_waits(environ):
-            answer = self._ask(name, request)
+            answer = self._ask(name, question)
         if not isinstance(answer, Iterator):
             yield ANSWER, wire.pack(answer)
             return
@@ -115,14 +119,14 @@ class Answering:
                 yield PIECE, wire.pack(batch) if batch else b""
         yield ANSWER, b""
 
-    def _ask(self, name: str, request: bytes) -> Any:
+    def _ask(self, name: str, question: bytes) -> Any:
         if own := self._own.get(name):
             return own()
         try:
             function = registry.find(name)
         except KeyError as error:
             raise NotFound("The engine host has no function {name}.", "推理进程没有函数 {name}。", name=name) from error
-        return function.call(wire.unpack_request(function.request, request), services=self._services)
+        return function.call(wire.unpack_request(function.request, question), services=self._services)
 
 
 def _broken() -> Unavailable:

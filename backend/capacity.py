@@ -5,8 +5,9 @@ jobs would wait behind it. So there is a thread for every question that is answe
 waits for the next, and some for what the host says of itself.
 """
 
-# More than a model's own queue holds, so that one that is full leaves room for the others.
 MOST_AT_WORK = 192
+# Of one function, so that chats that wait leave room for pictures; more than a model's own queue holds.
+MOST_OF_ONE = 128
 # A connection that waits for a question holds a thread, and those that ask need one too.
 MOST_WAITING = 32
 OWN_THREADS = 16

@@ -70,6 +70,10 @@ class Catalog:
         """The row called *name*, by id or alias, or None."""
         return self._by_name.get(name) or self._all.others.get(name)
 
+    def known(self, name: str) -> CatalogRow | None:
+        """The row that *name* means, by id, alias or local path, or None."""
+        return self.look_up(name) or self.at_path(name)
+
     def at_path(self, name: str) -> CatalogRow | None:
         """The local row whose folder *name* is, as people write it: `models/x`, `/models/x` or `./models/x`."""
         told = name.removeprefix("./").removeprefix("/").removesuffix("/")
@@ -140,7 +144,7 @@ class Catalog:
             return self._default(ability)
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise _nobody_has(name[:40])
-        row = self.look_up(name) or self.at_path(name)
+        row = self.known(name)
         if row is None:
             route = self._by_provider(name, ability) or _by_prefix(name)
         else:

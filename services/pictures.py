@@ -52,6 +52,9 @@ def read(
     with _opened(source, max_pixels, field, kinds) as image:
         if admit:
             admit(image.width * image.height)
+        # Before its tags are asked for: those of a PNG may stand behind its pixels, and what is broken there would be
+        # taken for a tag.
+        image.load()
         return _flat(_upright(image))
 
 
@@ -201,7 +204,6 @@ def _flat(image: "Image") -> "Image":
     from PIL import Image
 
     if image.mode == "RGB" and not image.has_transparency_data:
-        image.load()
         return image
     flat = Image.new("RGB", image.size)
     rows = max(1, STRIP_PIXELS // image.width)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services import cancellation, pictures
@@ -98,13 +99,8 @@ class PictureRoom:
 
 def data(sent: SentPicture, *, services: "Services") -> bytes:
     """The file that a request brought. Raises Cancelled when it went with its request."""
-    if sent.attached:
-        return sent.attached
-    try:
-        return (services.files.folder("uploads") / str(sent.image)).read_bytes()
-    except FileNotFoundError as error:
-        # It is removed with its request, and a request goes with its client.
-        raise Cancelled(reason="client_left") from error
+    with _gone_with_its_request():
+        return sent.attached or _place(sent, services).read_bytes()
 
 
 @contextmanager
@@ -113,6 +109,21 @@ def opened(sent: SentPicture, *, owner: str, services: "Services") -> Iterator["
 
     Raises what `pictures.read` raises, and Cancelled.
     """
-    file = data(sent, services=services)
+    source, most = sent.attached or _place(sent, services), services.settings.max_image_pixels
     with services.picture_room.claim(owner) as take:
-        yield pictures.read(file, max_pixels=services.settings.max_image_pixels, admit=take)
+        with _gone_with_its_request():
+            image = pictures.read(source, max_pixels=most, admit=take)
+        yield image
+
+
+def _place(sent: SentPicture, services: "Services") -> Path:
+    return services.files.folder("uploads") / str(sent.image)
+
+
+@contextmanager
+def _gone_with_its_request() -> Iterator[None]:
+    """A file that landed is removed with its request, and a request goes with its client."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Cancelled(reason="client_left") from error

@@ -1,6 +1,6 @@
 """Sounds as files: what they are, how long they last, and their samples as models of speech want them.
 
-What FFmpeg knows by its bytes is read, the sound of a film too. Playlists and the like are not: they name other
+Most of what FFmpeg knows by its bytes is read, the sound of a film too. Playlists and the like are not: they name other
 files and addresses, which are not the sender's to read.
 """
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Block = NDArray[numpy.int16]
 
 SAMPLE_RATE = 16_000
-# What FFmpeg knows by its bytes and holds its sound itself. Formats of single games are not among them: the reader of
-# one of them ended the process at a division by zero.
+# What FFmpeg knows by its bytes, holds its sound itself, and is met outside of single games and devices: the reader of
+# one game's format ended the process at a division by zero.
 CONTAINERS = (
     "aac ac3 aiff amr ape asf ast au avi avr caf dsf dts dtshd dv eac3 flac flv gxf iff ircam matroska,webm mlp "
     "mov,mp4,m4a,3gp,3g2,mj2 mp3 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma pvf qcp rm sox swf tak truehd tta voc "

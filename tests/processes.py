@@ -43,7 +43,8 @@ def open_sockets(pid: int) -> int:
     return found
 
 
-def memory_mb(pids: list[int]) -> float:
-    """What the largest of the processes takes, in MiB."""
-    lines = [read_of(pid, "status").splitlines() for pid in pids]
-    return max(int(line.split()[1]) / 1024 for status in lines for line in status if line.startswith(b"VmRSS"))
+def memory_mb(pids: list[int]) -> dict[int, float]:
+    """What each of the processes takes, in MiB."""
+    lines = {pid: read_of(pid, "status").splitlines() for pid in pids}
+    found = ((pid, line) for pid, status in lines.items() for line in status if line.startswith(b"VmRSS"))
+    return {pid: int(line.split()[1]) / 1024 for pid, line in found}

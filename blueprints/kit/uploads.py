@@ -24,7 +24,7 @@ from services.settings import Settings
 
 
 class LandingRequest(Request):
-    """A request whose files land in `data/uploads`, bounded by what its route takes."""
+    """A request whose files land in memory or in `data/uploads`, bounded by what its route takes."""
 
     def _get_file_stream(
         self,
@@ -51,7 +51,7 @@ class LandingRequest(Request):
 
 
 def receive_uploads(app: Flask) -> None:
-    """Let files of *app*'s requests land on disk; register after authentication and limits."""
+    """Let files of *app*'s requests land; register after authentication and limits."""
     app.request_class = LandingRequest
     app.before_request(bound_body)
     app.teardown_request(drop_landings)

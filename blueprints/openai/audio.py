@@ -247,7 +247,7 @@ class SpokenEvents(Writing):
 
 def refuse_unknown_voice(name: str | None) -> None:
     """Raise Invalid for a voice that nobody has: a wrong field, where a wrong model is not found."""
-    if name and name not in GENDERS and services().catalog.look_up(name) is None:
+    if name and name not in GENDERS and services().catalog.known(name) is None:
         raise Invalid(
             "voice",
             "There is no voice {name}; GET /v1/audio/voices lists those there are.",

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from blueprints.kit.uploads import most_bytes, uploads_dir
 from services.contracts.openai_images import GivenPicture
 from services.domains import user_files
 from services.errors import Invalid
+from services.files import PART
 
 View = TypeVar("View", bound=Callable[..., Any])
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
@@ -38,7 +40,7 @@ def landed_picture(given: GivenPicture, *, field: str) -> FileStorage:
     Raises Invalid for one that is no base64 or is not named, NotFound, TooLarge, and what fetching it raises.
     """
     settings = services().settings
-    landing = Landing(uploads_dir(settings), most_bytes(settings, marks()))
+    landing = Landing(uploads_dir(settings), most_bytes(settings, marks()), may_stay_in_memory=True)
     request.landings.append(landing)  # type: ignore[attr-defined]
     if given.file_id:
         _, place = user_files.content(given.file_id, services=services(), identity=me())
@@ -53,7 +55,8 @@ def landed_picture(given: GivenPicture, *, field: str) -> FileStorage:
 
 def _fetch(url: str, landing: Landing) -> None:
     """Bring the picture at *url*, guarded as all addresses that users name."""
-    place = landing.path.with_name(f"{landing.path.name}-fetched")
+    place = uploads_dir(services().settings) / f"{PART}{secrets.token_hex(16)}-fetched"
+    place.parent.mkdir(parents=True, exist_ok=True)
     try:
         services().outbound.download(url, place, max_bytes=landing.most_bytes)
         landing.write(place.read_bytes())

@@ -23,12 +23,18 @@ def pack_request(request: BaseModel) -> bytes:
     return b"%s\n%s" % (packed, attached) if attached else packed
 
 
-def unpack_request(kind: type[BaseModel], packed: bytes) -> BaseModel:
-    """The request that `pack_request` packed."""
-    told, _, attached = packed.partition(b"\n")
-    request = kind.model_validate_json(told)
-    if attached:
-        request.attached = attached  # type: ignore[attr-defined]
+def function_name(question: bytes) -> str:
+    """Which function a question is for: what stands in its first line, and its request behind that."""
+    return question[: question.find(b"\n")].decode(errors="replace")
+
+
+def unpack_request(kind: type[BaseModel], question: bytes) -> BaseModel:
+    """The request in *question*, which `pack_request` packed."""
+    start = question.find(b"\n") + 1
+    end = question.find(b"\n", start)
+    request = kind.model_validate_json(question[start : None if end < 0 else end])
+    if end >= 0:
+        request.attached = question[end + 1 :]  # type: ignore[attr-defined]
     return request
 
 

@@ -55,7 +55,7 @@ def model_folder(request: ProcessRequest, services: "Services") -> str | None:
     """Where the model lies whose tokenizer is wanted. Raises NotFound, Invalid or Unavailable."""
     if not request.model:
         return None
-    row = services.catalog.find(request.model)
+    row = services.catalog.known(request.model) or services.catalog.find(request.model)
     if not row.local:
         raise Invalid("model", "Only a local model has a tokenizer here.", "只有本地模型才有可用的分词器。")
     return str(services.catalog.path(row))

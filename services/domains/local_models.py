@@ -14,7 +14,7 @@ from services.contracts.local_models import LocalModelsPage, UnloadRequest, Unlo
 from services.contracts.models import CatalogRow
 from services.contracts.training import ModelCard, TrainedModelsQuery, TrainedModelView
 from services.datasets.store import MIB
-from services.errors import Denied, Invalid, Malformed, NotFound, ServiceError
+from services.errors import Busy, Denied, Invalid, Malformed, NotFound, ServiceError
 from services.tables.models import TrainedModelTable
 from services.trained_models import card
 
@@ -83,9 +83,12 @@ def unload(request: UnloadRequest, *, services: "Services") -> UnloadResult:
 
 
 def _unload(model_id: str, services: "Services") -> None:
-    # A host that does not answer has nothing in memory that would stand in the way of files that go.
-    with suppress(ServiceError):
+    try:
         services.calls.call("local_models.unload", UnloadRequest(models=[model_id]), services=services)
+    except Busy:
+        raise
+    except ServiceError:
+        pass  # A host that does not answer has nothing in memory that would stand in the way of files that go.
 
 
 def _find(name: str, services: "Services", identity: Identity) -> TrainedModelTable | CatalogRow:
