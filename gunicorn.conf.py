@@ -37,8 +37,8 @@ logger_class = "backend.gunicorn_log.Log"
 
 NOT_FOR_THE_HOST = {"GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "GUNICORN_FD", "GUNICORN_PID", "PORT", "HOST"}
 # What a model's layers pass on is taken and given back at every picture. glibc would return it to the system each
-# time and have it zeroed page by page again, a quarter of a picture's time. Source: mallopt(3). Pillow's blocks of 16 MiB
-# are not kept: after sixty pictures of 49 million pixels, each thread's heap held some, 7 GB together.
+# time and have it zeroed page by page again, a quarter of a picture's time. Source: mallopt(3). Pillow's blocks of
+# 16 MiB are not kept: after sixty pictures of 49 million pixels, each thread's heap held some, 7 GB together.
 MEMORY_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(12 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20)}
 LONGEST_DELAY_SECONDS = 30
 WELL_AFTER_SECONDS = 60
