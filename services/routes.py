@@ -24,9 +24,9 @@ def resolve(name: str | None, ability: Ability, *, services: "Services", owner: 
     """Who answers *owner* for *name*.
 
     After the catalog's ids come the models that *owner* trained: by id, `ft:…` name, path, or what they call it;
-    paths of others are the last.
-    A stored active configuration serves before the operator's key, and a configuration's name is a
-    provider's: `name/model`, or `name` alone for its own model. Raises what `Catalog.resolve` raises.
+    then configurations, then paths of installed models. A stored active configuration serves before the operator's
+    key, and a configuration's name is a provider's: `name/model`, or `name` alone for its own model. Raises what
+    `Catalog.resolve` raises.
     """
     if not name:
         return _default(ability, services, owner)

@@ -1,7 +1,7 @@
 """Recognition: read the picture, let the model look, and name what it saw in the caller's language."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,10 @@ from services import labels, routes, sent_pictures
 from services.compute.registry import function
 from services.contracts.models import Ability, CatalogRow
 from services.contracts.recognition import (
+    Classification,
     ClassifyRequest,
     ClassifyResult,
+    Detection,
     DetectRequest,
     DetectResult,
     ImageClassifier,
@@ -42,9 +44,7 @@ def classify(request: ClassifyRequest, *, services: "Services") -> ClassifyResul
         found = engine.classify(_prepared(request, engine, services), top_k=request.top_k, owner=request.owner)
     if is_trained(row):
         services.trained.note_use(row.id)
-    if _in_chinese(request, row, engine):
-        for each in found:
-            each.label = labels.in_chinese(each.label)
+    _translate(found, request, row, engine)
     return ClassifyResult(classifications=found, model=row.id)
 
 
@@ -56,9 +56,7 @@ def detect(request: DetectRequest, *, services: "Services") -> DetectResult:
         wanted = own_labels(request.labels, engine)
         picture = _prepared(request, engine, services)
         found = engine.detect(picture, threshold=request.threshold, labels=wanted, owner=request.owner)
-    if _in_chinese(request, row, engine):
-        for each in found:
-            each.label = labels.in_chinese(each.label)
+    _translate(found, request, row, engine)
     return DetectResult(detections=found, model=row.id, width=picture.width, height=picture.height)
 
 
@@ -68,9 +66,14 @@ def _prepared(request: LookRequest, engine: VisionModel, services: "Services") -
         return engine.prepare(image)
 
 
-def _in_chinese(request: LookRequest, row: CatalogRow, engine: VisionModel) -> bool:
-    """Whether labels are told in Chinese: COCO's are, and what somebody who trained a model named stays so."""
-    return request.language == "zh" and not is_trained(row) and labels.are_of_coco(tuple(engine.labels))
+def _translate(
+    found: Sequence[Classification | Detection], request: LookRequest, row: CatalogRow, engine: VisionModel
+) -> None:
+    """Give COCO's labels in Chinese to those who read it; what somebody who trained a model named stays so."""
+    if request.language != "zh" or is_trained(row) or not labels.are_of_coco(tuple(engine.labels)):
+        return
+    for each in found:
+        each.label = labels.in_chinese(each.label)
 
 
 def own_labels(names: list[str], engine: ObjectDetector) -> list[str]:

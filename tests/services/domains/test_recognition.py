@@ -3,8 +3,8 @@
 import pytest
 
 from services.contracts.models import CatalogRow
-from services.contracts.recognition import ClassifyRequest, Prepared, VisionModel
-from services.domains.recognition import _in_chinese
+from services.contracts.recognition import Classification, ClassifyRequest, Prepared, VisionModel
+from services.domains.recognition import _translate
 
 
 class Pets(VisionModel):
@@ -19,11 +19,13 @@ class Pets(VisionModel):
 
 
 @pytest.mark.parametrize(
-    ("folder", "language", "expected"), [("pets", "zh", True), ("pets", "en", False), ("users/lin/pets", "zh", False)]
+    ("folder", "language", "told"), [("pets", "zh", "猫"), ("pets", "en", "cat"), ("users/lin/pets", "zh", "cat")]
 )
-def test_what_somebody_who_trained_a_model_named_is_told_as_it_is(folder: str, language: str, expected: bool) -> None:
+def test_what_somebody_who_trained_a_model_named_is_told_as_it_is(folder: str, language: str, told: str) -> None:
     row = CatalogRow(
         id="pets", name="Pets", abilities=["image-classification"], licence="MIT", engine="classifier", folder=folder
     )
     request = ClassifyRequest(image=f".part-{'0' * 32}", owner="lin", language=language)
-    assert _in_chinese(request, row, Pets()) is expected
+    found = [Classification(label="cat", confidence=1)]
+    _translate(found, request, row, Pets())
+    assert found[0].label == told
